@@ -30,6 +30,7 @@ from app.jobs.forward import Forwarder
 from app.jobs.imports import Importer
 from app.jobs.loops import Loops
 from app.jobs.notices import Notifier
+from app.jobs.prices import PriceFetcher
 from app.jobs.trials import TrialRunner
 from app.log import configure as configure_log
 from app.resources import Resources, open_resources
@@ -74,6 +75,7 @@ def build_loops(resources: Resources) -> Loops:
     notifier = Notifier(resources.database, resources.wire, resources.mail, resources.seal, resources.settings.base_url)
     trial_runner = TrialRunner(resources.database, resources.wire, resources.seal)
     contact_checker = ContactChecker(resources.database, resources.wire, resources.seal)
+    price_fetcher = PriceFetcher(resources.database, resources.wire, resources.seal)
     return Loops(
         resources.database,
         resources.clock,
@@ -85,6 +87,7 @@ def build_loops(resources: Resources) -> Loops:
         notifier,
         trial_runner,
         contact_checker,
+        price_fetcher,
     )
 
 

@@ -61,13 +61,14 @@ def url() -> Iterator[str]:
 def order(folder: Path, report: Path) -> TrialOrder:
     (folder / "key").write_text("key")
     (folder / "checks.yaml").write_text("mustContain: [2026-11-29, 'Jane']\nmaxSegments: 2\n")
-    return TrialOrder("x", None, None, False, folder / "checks.yaml", 120, 1.0, report)
+    return TrialOrder("x", None, None, False, "https://judge.example.com", folder / "checks.yaml", 120, 1.0, report)
 
 
 def test_a_build_waits_for_a_service_that_is_away(url: str, tmp_path: Path) -> None:
     assert run_trial(url, tmp_path / "key", order(tmp_path, tmp_path / "report.xml")) == 0
     assert Service.looks == 3
     assert Service.asked["checks"] == {"mustContain": ["2026-11-29", "Jane"], "maxSegments": 2}
+    assert Service.asked["judgeUrl"] == "https://judge.example.com"
     assert "<testsuite" in (tmp_path / "report.xml").read_text()
 
 

@@ -16,18 +16,21 @@ from app.domain.carriage import (
     NumberPage,
     Outcome,
     OutgoingText,
+    PricedText,
+    PricePage,
     VendorNumber,
     build_webhook_url,
 )
 from app.domain.phones import format_phone, is_name, is_short_code
 from app.domain.problems import Invalid, ProviderError
-from app.providers import REGISTRY
+from app.providers import PRICE_READERS, REGISTRY
 from app.wire.client import AnswerLost, NotSent, TooLate, Wire
 
 SEND_SECONDS, LIST_SECONDS, MEDIA_SECONDS = 15.0, 10.0, 5.0
 """Deadlines of one whole exchange. A look-up has as long as the send."""
 MAX_LOOKUP_BYTES = 1 << 20
 MAX_HISTORY_PAGES, MAX_HISTORY_PAGE_BYTES = 20, 8 << 20
+MAX_PRICE_PAGES = 300
 MAX_NUMBER_PAGES, MAX_NUMBER_PAGE_BYTES = 50, 4 << 20
 REFUSED_STATUSES = (400, 401, 403, 404)
 """What carriers answer to wrong credentials; some have the account's id in the path."""
@@ -35,7 +38,7 @@ MAX_MEDIA_BYTES = 5 << 20
 """No carrier forwards a larger attachment."""
 MAX_REDIRECTS = 4
 """An attachment's address often redirects to the carrier's storage on another host."""
-Page = TypeVar("Page", InboundPage, NumberPage)
+Page = TypeVar("Page", InboundPage, NumberPage, PricePage)
 
 
 class RequestNotBuilt(Exception):
@@ -120,6 +123,19 @@ async def list_inbound_texts(
         before_next_page,
     )
     return sorted((text for page in pages for text in page.texts), key=lambda text: text.sent_at or since)
+
+
+async def list_prices(wire: Wire, account: Account, since: datetime) -> list[PricedText]:
+    """What texts since then cost, as the carrier's record says, which must have prices. Raises `ListFailure`."""
+    provider = REGISTRY[account.provider]
+    pages = await _read_pages(
+        wire,
+        lambda cursor: provider.build_history_request(account, since, cursor),
+        PRICE_READERS[account.provider],
+        MAX_PRICE_PAGES,
+        MAX_HISTORY_PAGE_BYTES,
+    )
+    return [text for page in pages for text in page.texts]
 
 
 async def list_numbers(wire: Wire, account: Account) -> list[VendorNumber]:

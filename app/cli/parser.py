@@ -200,6 +200,7 @@ def build_parser() -> argparse.ArgumentParser:
     candidate = trial_parser.add_mutually_exclusive_group()
     candidate.add_argument("--webhook", metavar="URL", help="the candidate; default: the agent's own webhook")
     candidate.add_argument("--shadow", action="store_true", help="judge what the agent's shadow has answered")
+    trial_parser.add_argument("--judge", metavar="URL", help="a webhook that says of each answer whether it passes")
     trial_parser.add_argument("--checks", type=Path, metavar="FILE", help="checks of all turns, as YAML or JSON")
     trial_parser.add_argument("--per-minute", type=int, default=120, metavar="N", help="turns a minute; default: 120")
     trial_parser.add_argument(

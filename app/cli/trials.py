@@ -15,6 +15,7 @@ def run_trial(configuration: Settings, options: argparse.Namespace) -> int:
         agent=options.agent,
         webhook_url=options.webhook,
         of_shadow=options.shadow,
+        judge_url=options.judge,
         checks_file=options.checks,
         per_minute=options.per_minute,
         fail_under=options.fail_under,

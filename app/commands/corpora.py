@@ -95,8 +95,8 @@ async def add_closed_turns(tx: Tx, caller: Caller, corpus_id: str, turn_ids: Seq
 
 async def find_turns(read: ReadTx, tenant_id: str, filters: TurnFilter) -> list[str]:
     """The ids of the newest turns of the filter that can join a corpus, at most `MAX_TURNS_PER_REQUEST`."""
-    records = await turns.list_filtered(read, tenant_id, filters, None, MAX_TURNS_PER_REQUEST)
-    closed_turns = await corpora.get_closed_turns(read, tenant_id, [record.turn_id for record in records])
+    found_ids = await turns.list_filtered_ids(read, tenant_id, filters, None, MAX_TURNS_PER_REQUEST)
+    closed_turns = await corpora.get_closed_turns(read, tenant_id, found_ids)
     return [turn.turn_id for turn in closed_turns]
 
 

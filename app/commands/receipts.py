@@ -113,4 +113,7 @@ def _build_receipt(account: Account, receipt: Receipt, status: str) -> receipts.
         message=receipt.meaning,
         has_opted_out=receipt.has_opted_out,
         recipient=receipt.to,
+        price=receipt.price.amount if receipt.price else None,
+        currency=receipt.price.currency if receipt.price else None,
+        is_price_of_part=receipt.is_price_of_part,
     )

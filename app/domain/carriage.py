@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import cached_property
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -45,6 +46,14 @@ class OutgoingText:
     validity: timedelta
 
 
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a text costs, with the currency by its three letters (ISO 4217)."""
+
+    amount: Decimal
+    currency: str
+
+
 Verdict = Literal["accepted", "later", "refused", "opted_out", "unknown"]
 
 
@@ -62,6 +71,7 @@ class Outcome:
     code: str | None = None
     detail: str | None = None
     retry_after: float | None = None
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +200,9 @@ class Receipt:
     at: datetime | None = None
     part: str | None = None
     """What names the part of a long text, where the carrier reports the parts one by one."""
+    price: Price | None = None
+    is_price_of_part: bool = False
+    """The price is that of one part; each part costs the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +215,7 @@ class LookupMatch:
     created_at: datetime | None = None
     code: str | None = None
     sure: bool = True
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +244,22 @@ class InboundPage:
     is the last)."""
 
     texts: tuple[InboundText, ...]
+    next_page: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PricedText:
+    """What the vendor's record says that a text of ours costs."""
+
+    provider_message_id: str
+    price: Price
+
+
+@dataclass(frozen=True, slots=True)
+class PricePage:
+    """A page of prices from the vendor's record, and the cursor of the next page (None: this is the last)."""
+
+    texts: tuple[PricedText, ...]
     next_page: str | None = None
 
 

@@ -1,15 +1,21 @@
 """What figures count, and what they say about a rate."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import sqrt
+from typing import Literal
 
 SENT_STATUSES = ("sent", "delivered", "failed", "undelivered", "unknown")
 """A text with one of these statuses was handed to the carrier."""
+Reached = Literal["texted", "replied", "qualified"]
+"""How far a thread came; each step holds those before it."""
 MEASURES = {
     "texts": "texts of yours that were handed to the carrier",
     "segments": "their segments, which carriers charge",
     "delivered": "of these texts, those of which the carrier says that they arrived",
     "failed": "of these texts, those that did not arrive",
     "unknown": "of these texts, those of which nothing is known",
+    "pricedTexts": "texts of yours whose price the carrier told",
     "inbound": "texts of leads",
     "opened": "threads that were opened",
     "texted": "of these threads, those in which you texted",
@@ -34,6 +40,8 @@ RATES = {
     "optOut": ("optOuts", "texted"),
 }
 """By name: the count, and what it is a share of."""
+MILLION = 1_000_000
+"""Costs are counted in millionths of their currency."""
 Z_95 = 1.959964
 """Standard deviations on either side that hold 95 % of a normal distribution."""
 
@@ -46,3 +54,36 @@ def get_interval(count: int, total: int) -> tuple[float, float] | None:
     centre = (rate + spread / 2) / (1 + spread)
     half = Z_95 * sqrt(rate * (1 - rate) / total + spread / (4 * total)) / (1 + spread)
     return max(centre - half, 0.0), min(centre + half, 1.0)
+
+
+def get_parts(values: Mapping[str, int], word: str) -> dict[str, int]:
+    """The parts of a measure by name: of `turns.replied` it is `replied`."""
+    return {name.partition(".")[2]: value for name, value in sorted(values.items()) if name.startswith(f"{word}.")}
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """By currency, which are never added: of the texts; of all texts of the threads that were opened; of these, for
+    each thread with a reply, and for each qualified one."""
+
+    texts: dict[str, float]
+    threads: dict[str, float]
+    per_reply: dict[str, float]
+    per_qualified: dict[str, float]
+
+
+def get_costs(values: Mapping[str, int]) -> Costs:
+    """What carriers told: without `pricedTexts` there is none."""
+    of_threads = get_parts(values, "threadCost")
+
+    def share_out(measure: str) -> dict[str, float]:
+        count = values.get(measure, 0)
+        return _in_units(of_threads, count) if count else {}
+
+    return Costs(
+        _in_units(get_parts(values, "cost")), _in_units(of_threads), share_out("replied"), share_out("qualified")
+    )
+
+
+def _in_units(millionths: Mapping[str, int], count: int = 1) -> dict[str, float]:
+    return {currency: round(value / MILLION / count, 6) for currency, value in millionths.items()}

@@ -50,6 +50,11 @@ def make(kind: IdKind, cell: str | None = None) -> str:
     return _encode_id(f"{kind}_{cell}" if cell else kind, time.time_ns() // 1_000_000, noise)
 
 
+def make_lease() -> str:
+    """The token of a claim: whoever settles what was claimed must name it."""
+    return os.urandom(8).hex()
+
+
 def first_since(kind: IdKind, at: datetime) -> str:
     """The smallest id that can be made at `at`: ids from here on are those made since then."""
     return _encode_id(kind, int(at.timestamp() * 1000), bytes(10))

@@ -46,7 +46,7 @@ class ContactChecker:
         room = MAX_ASKING - len(self.asking)
         if room <= 0:
             return True
-        lease = ids.make("evt")
+        lease = ids.make_lease()
         busy_tenant_ids = [tenant_id for tenant_id, count in self._counts.items() if count >= MAX_PER_TENANT]
         async with self._database.system_tx() as tx:
             claimed_questions = await contact_checks.claim(tx, room, lease, LEASE, MAX_PER_TENANT, busy_tenant_ids)

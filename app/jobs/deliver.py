@@ -90,7 +90,7 @@ class Delivery:
 
     async def claim(self, limit: int) -> Batch | None:
         """Claims up to `limit` texts that are due; None when none is."""
-        lease = ids.make("evt")
+        lease = ids.make_lease()
         async with self._database.system_tx() as tx:
             texts = await outbox.claim(tx, lease, limit, RATES)
         return await self.judge(lease, texts, time.monotonic()) if texts else None

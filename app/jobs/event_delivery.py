@@ -81,7 +81,7 @@ class EventDelivery:
 
     async def claim(self, max_subjects: int) -> tuple[list[SubjectEvents], bool]:
         """Moves the cursors and claims what is due. Also returns whether any endpoint is active."""
-        lease = ids.make("evt")
+        lease = ids.make_lease()
         # Two transactions: while the cursors are locked, nothing can be settled.
         async with self._database.system_tx(plan_now=True) as tx:
             ready = await webhook_moves.lock_ready(tx)

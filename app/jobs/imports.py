@@ -4,7 +4,6 @@ Each batch is counted in the transaction that writes its rows. A worker that die
 one goes on after the last line that was counted.
 """
 
-import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -14,6 +13,7 @@ from typing import IO, Any
 
 import structlog
 
+from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.problems import Problem
 from app.domain.words import ROW_OUTCOMES, ImportState
@@ -50,7 +50,7 @@ class Importer:
     async def run_next(self, must_stop: Callable[[], bool]) -> bool:
         """Runs the import that has been due longest; whether there was one. Once `must_stop` says so, it
         ends after a batch, and the rest is left for another worker."""
-        lease = secrets.token_hex(8)
+        lease = ids.make_lease()
         async with self._database.system_tx() as tx:
             claimed_import = await imports.claim_next(tx, lease, LEASE)
         if claimed_import is None:

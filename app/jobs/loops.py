@@ -1,5 +1,5 @@
 """The loops of a worker: the clock, the poll, texts out, missed texts in, imports, events, notices,
-first contacts, figures and trials.
+first contacts, prices, figures and trials.
 
 The clock loop follows the hints in Redis. The poll reads the rows once a second, so nothing depends
 on Redis (docs/laws.md, 1). Times that are compared with rows are the database's.
@@ -21,6 +21,7 @@ from app.jobs.event_delivery import EventDelivery, SubjectEvents
 from app.jobs.forward import THREADS_PER_CLAIM, Forwarder
 from app.jobs.imports import Importer
 from app.jobs.notices import Notifier
+from app.jobs.prices import PriceFetcher
 from app.jobs.trials import TrialRunner
 from app.jobs.turn_claims import HandOver
 from app.store import hand_overs, owed, turns
@@ -38,13 +39,15 @@ TURNS_PER_START = 200
 MAX_TEXTS = 400
 MAX_HAND_OVERS = 500
 """Hand-overs at once. Each holds its payload in memory."""
+TRIAL_LANES = 3
+"""Trials at once: a candidate that answers slowly does not hold up the others."""
 MAX_SUBJECTS = 2000
 """Subjects whose events are posted to endpoints at once."""
 EVENT_POLL_SECONDS, MIN_EVENT_REST_SECONDS = 0.2, 0.02
 CHECK_POLL_SECONDS = 0.1
 """While questions to tenants' webhooks may be due."""
 PRUNE_SECONDS = 10.0
-COUNT_SECONDS = 2.0
+COUNT_SECONDS, PRICE_POLL_SECONDS = 2.0, 60.0
 THREADS_PER_POLL = 200
 """Threads that one poll reads."""
 DRAIN_SECONDS = 20.0
@@ -69,6 +72,7 @@ class Loops:
         notifier: Notifier,
         trial_runner: TrialRunner,
         contact_checker: ContactChecker,
+        price_fetcher: PriceFetcher,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -80,6 +84,7 @@ class Loops:
         self._notifier = notifier
         self._trial_runner = trial_runner
         self._contact_checker = contact_checker
+        self._price_fetcher = price_fetcher
         self._stop_event = asyncio.Event()
         self._owed_event = asyncio.Event()
         self._hand_over_tasks: set[asyncio.Task[None]] = set()
@@ -105,8 +110,9 @@ class Loops:
                 self._prune_deliveries,
                 self._tell_people,
                 self._check_contacts,
+                self._fetch_prices,
                 self._count_figures,
-                self._run_trial,
+                *[self._run_trial] * TRIAL_LANES,
             ):
                 group.create_task(self._repeat_step(step))
         if open_tasks := self._list_open_tasks():
@@ -229,6 +235,10 @@ class Loops:
     async def _check_contacts(self) -> None:
         is_busy = await self._contact_checker.ask_due()
         await self._rest_for(CHECK_POLL_SECONDS if is_busy else POLL_SECONDS)
+
+    async def _fetch_prices(self) -> None:
+        if not await self._price_fetcher.fetch_due():
+            await self._rest_for(PRICE_POLL_SECONDS)
 
     async def _count_figures(self) -> None:
         has_more = await figures.count_figures(self._database)

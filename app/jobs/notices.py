@@ -2,7 +2,6 @@
 (docs/decisions/0038-people-are-told-by-cursors.md)."""
 
 import asyncio
-import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
@@ -11,6 +10,7 @@ import structlog
 
 from app.access.sealing import Seal, Unsealable
 from app.calls.notices import NotTold, post_to_hook, send_mail
+from app.domain import ids
 from app.domain.notices import SENT_WAYS, NotedEvent, build_notices, get_retry, list_lines
 from app.domain.problems import Problem
 from app.jobs.settling import settle_persistently
@@ -50,7 +50,7 @@ class Notifier:
         room = MAX_SENDING - len(self.sending)
         if room <= 0:
             return
-        lease = secrets.token_hex(8)
+        lease = ids.make_lease()
         async with self._database.system_tx(plan_now=True) as tx:
             claimed_ways = await notices.claim(tx, self._ways, room, lease, LEASE)
             owed_events = await notices.list_owed(tx, lease) if claimed_ways else []

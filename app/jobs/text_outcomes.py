@@ -75,6 +75,8 @@ def settle_outcome(
         http_status=result.http_status,
         duration_ms=int(result.seconds * 1000),
         detail=detail,
+        price=outcome.price.amount if outcome.price else None,
+        currency=outcome.price.currency if outcome.price else None,
     )
 
 
@@ -96,7 +98,15 @@ def settle_lookup(text: ClaimedText, sure_match: LookupMatch | None, is_denied: 
     """`is_denied`: the carrier does not have the text. `age`: time since the request began, by the
     database's clock."""
     if sure_match is not None:
-        return Settlement(*text.key, "sent", provider_message_id=sure_match.provider_message_id, code=sure_match.code)
+        price = sure_match.price
+        return Settlement(
+            *text.key,
+            "sent",
+            provider_message_id=sure_match.provider_message_id,
+            code=sure_match.code,
+            price=price.amount if price else None,
+            currency=price.currency if price else None,
+        )
     lookups = text.lookups + is_denied
     if lookups >= len(LOOKUP_DELAYS):
         if text.was_resent:

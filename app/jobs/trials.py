@@ -1,12 +1,12 @@
-"""Trials: in a lane of their own, one batch after the other, at the pace that was asked for.
+"""Trials: in lanes of their own, one batch after the other, at the pace that was asked for.
 
-Between two batches a trial is released, so that trials take turns, and another worker may go on. A batch
-that was begun and not settled by a worker that died counts as too slow.
+Between two batches a trial is released, so that trials take turns, and another worker may go on. A candidate that
+answers slowly gets fewer turns in a batch, so its trial holds the lane no longer. A batch that was begun and not
+settled by a worker that died counts as too slow.
 """
 
 import asyncio
 import json
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,6 +21,7 @@ from app.calls import agents
 from app.commands import dry_turns
 from app.commands import trials as commands
 from app.commands.trials import Candidate
+from app.domain import ids
 from app.domain.checks import USABLE_KINDS, CheckResult
 from app.domain.problems import Problem
 from app.store import trials
@@ -31,13 +32,11 @@ from app.store.trials import BegunResult, ClaimedTrial, NextTurn
 from app.wire.client import Wire
 
 BATCH_SECONDS = 5
-"""How long the posts of a batch are spread over."""
+"""How long the posts of a batch are spread over: none begins later, however slowly the candidate answers."""
 MAX_AT_ONCE = 10
 MAX_OPEN = 200
-MAX_SETTLED = 20
 LEASE = timedelta(seconds=120)
-"""From the last post on, and for the judge's answers to `MAX_SETTLED` results: each takes at most two
-deadlines of 20 s."""
+"""From the last post on, and for the judge's answers: each takes at most two deadlines of 20 s."""
 IDLE_REST = timedelta(seconds=0.5)
 """How long a trial rests that only waits for replies through the API."""
 UNEXPECTED_FAULT = "An unexpected error. The service's log says more."
@@ -62,7 +61,7 @@ class TrialRunner:
 
     async def run_next(self, rest_for: RestFor) -> bool:
         """Runs a batch of the trial that has been due longest; whether there was one."""
-        lease = secrets.token_hex(8)
+        lease = ids.make_lease()
         async with self._database.system_tx() as tx:
             trial = await trials.claim_next(tx, lease, LEASE)
         if trial is None:
@@ -110,15 +109,17 @@ class TrialRunner:
         return len(begun_results), has_more
 
     async def _post_batch(self, trial: ClaimedTrial, lease: str, batch: Sequence[NextTurn], rest_for: RestFor) -> int:
-        """Posts the turns at the trial's pace, until the worker stops. Returns how many."""
+        """Posts the turns at the trial's pace, for `BATCH_SECONDS` or until the worker stops. Returns how many."""
         slots = asyncio.Semaphore(MAX_AT_ONCE)
-        begun_count = 0
+        begun_count, ends_at = 0, time.monotonic() + BATCH_SECONDS
         try:
             async with asyncio.TaskGroup() as group:
                 for next_turn in batch:
                     if begun_count and await rest_for(60 / trial.per_minute):
                         break
                     await slots.acquire()
+                    if begun_count and time.monotonic() > ends_at:
+                        break
                     new_turn = await self._begin_turn(trial, lease, next_turn)
                     if new_turn is None:
                         break
@@ -166,7 +167,9 @@ class TrialRunner:
             open_results = await trials.list_open(read, trial, MAX_OPEN)
         max_time = timedelta(seconds=trial.max_seconds)
         maybe_candidates = [commands.find_candidate(result, max_time) for result in open_results]
-        candidates = [candidate for candidate in maybe_candidates if candidate][:MAX_SETTLED]
+        candidates = [candidate for candidate in maybe_candidates if candidate]
+        if trial.judge_url:
+            candidates = candidates[:MAX_AT_ONCE]  # a slow judge holds the lane for one answer
         if not candidates:
             return 0, len(open_results)
         async with self._database.tenant_tx(trial.tenant_id) as tx:

@@ -177,7 +177,7 @@ def _build_hand_over(
     """The row of the POST, and the hand-over that performs it."""
     now = facts.now
     TURN_LATE_SECONDS.observe((now - turn.due_at).total_seconds())
-    lease, attempt, expires_at = ids.make("evt"), turn.attempt + 1, now + REPLY_WITHIN
+    lease, attempt, expires_at = ids.make_lease(), turn.attempt + 1, now + REPLY_WITHIN
     signed_payload, payload_problem = SignedPayload(), None
     try:
         signed_payload = _build_payload(turn, facts, texts, seal, attempt, expires_at)

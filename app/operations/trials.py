@@ -37,6 +37,7 @@ class TrialOrder:
     agent: str | None
     webhook_url: str | None
     of_shadow: bool
+    judge_url: str | None
     checks_file: Path | None
     per_minute: int
     fail_under: float
@@ -87,6 +88,7 @@ def _build_body(api: Api, order: TrialOrder) -> Fields:
         "smsAgentId": _find_one(api, "/sms-agents", "smsAgents", "smsAgentId", order.agent, "--agent"),
         "webhookUrl": order.webhook_url,
         "ofShadow": order.of_shadow,
+        "judgeUrl": order.judge_url,
         "perMinute": order.per_minute,
     }
     if order.checks_file:

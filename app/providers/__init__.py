@@ -6,7 +6,7 @@ the help of `requests`, `reading` and `signatures`. A new carrier is one file wi
 is a package.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from app.domain.carriage import (
     NumberPage,
     Outcome,
     OutgoingText,
+    PricePage,
     Receipt,
     WebhookRequest,
 )
@@ -114,5 +115,7 @@ REGISTRY: dict[str, Provider] = {
     "vonage": vonage,
 }
 
+PRICE_READERS: Mapping[str, Callable[[httpx.Response], PricePage | None]] = {"twilio": twilio.read_prices}
+"""Carriers that tell prices only in their record of texts, which `build_history_request` asks for."""
 LOOKUP_DELAYS = (timedelta(seconds=15), timedelta(seconds=60))
 """How long after the attempt a text of unknown outcome is looked up."""

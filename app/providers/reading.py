@@ -5,18 +5,22 @@ and raises nothing.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import httpx
 
-from app.domain.carriage import Outcome, WebhookRequest
+from app.domain.carriage import Outcome, Price, WebhookRequest
 from app.domain.retry_after import read_retry_after, read_seconds
 from app.domain.words import Capability
 
 CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")
 """What a number can do, by the words of our API."""
+CURRENCY_PATTERN = re.compile(r"[A-Za-z]{3}")
+MILLIONTH, MAX_PRICE = Decimal("0.000001"), 1_000_000
 CLOCK_TOLERANCE = timedelta(seconds=2)
 """Carriers' lists have times of whole seconds, and the clocks differ a little."""
 
@@ -76,6 +80,22 @@ def get_time(data: Mapping[str, Any], name: str) -> datetime | None:
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None
+
+
+def read_price(amount: object, currency: object) -> Price | None:
+    """What a carrier charges for a text, in millionths at the finest. None where it does not say. Some write what
+    they take with a minus."""
+    if not isinstance(currency, str) or not CURRENCY_PATTERN.fullmatch(currency):
+        return None
+    try:
+        price = abs(Decimal(str(amount)))
+        return Price(price.quantize(MILLIONTH), currency.upper()) if price < MAX_PRICE else None
+    except ArithmeticError:
+        return None
+
+
+def get_price(data: Mapping[str, Any], amount: str, currency: str) -> Price | None:
+    return read_price(data.get(amount), data.get(currency))
 
 
 def is_older(at: datetime | None, since: datetime) -> bool:

@@ -27,7 +27,15 @@ from app.domain.carriage import (
 )
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import MessageStatus
-from app.providers.reading import CAPABILITIES, clean_text, filter_objects, get_retry_seconds, get_text, parse_object
+from app.providers.reading import (
+    CAPABILITIES,
+    clean_text,
+    filter_objects,
+    get_price,
+    get_retry_seconds,
+    get_text,
+    parse_object,
+)
 from app.providers.requests import build_bearer_auth, get_base_url, parse_url
 from app.providers.signatures import is_recent
 
@@ -124,6 +132,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
             code=get_text(payload, "code"),
             has_opted_out=payload.get("code") == OPT_OUT_CODE,
             at=_get_time(payload, "at"),
+            price=get_price(payload, "price", "currency"),
         )
     ]
 

@@ -40,6 +40,7 @@ from app.providers.reading import (
     get_code,
     get_message_parameter,
     get_object,
+    get_price,
     get_text,
     get_time,
     judge_failure,
@@ -134,8 +135,10 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
 def read_outcome(response: httpx.Response) -> Outcome:
     answer = parse_object(response.content)
     if response.is_success:
-        if carrier_id := get_text(get_object(answer, "data"), "id"):
-            return Outcome("accepted", provider_message_id=carrier_id)
+        data = get_object(answer, "data")
+        if carrier_id := get_text(data, "id"):
+            price = get_price(get_object(data, "cost"), "amount", "currency")
+            return Outcome("accepted", provider_message_id=carrier_id, price=price)
         return Outcome("unknown", detail="a success without a message id")
     error = next(iter(filter_objects(answer.get("errors"))), {})
     code, detail = get_code(error, "code"), get_text(error, "detail") or get_text(error, "title")
@@ -203,6 +206,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
             code=code,
             has_opted_out=code in OPT_OUT_CODES,
             at=get_time(event, "occurred_at"),
+            price=get_price(get_object(payload, "cost"), "amount", "currency"),
         )
         for item in filter_objects(payload.get("to"))
         if (vendor_status := get_text(item, "status"))
@@ -227,7 +231,12 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
     # record with this text's own webhook URL proves that the text was taken.
     records = filter_objects(parse_object(response.content).get("data")) if response.is_success else []
     return [
-        LookupMatch(carrier_id, RECORD_STATUSES.get(get_text(item, "status") or ""), get_time(item, "created_at"))
+        LookupMatch(
+            carrier_id,
+            RECORD_STATUSES.get(get_text(item, "status") or ""),
+            get_time(item, "created_at"),
+            price=get_price(item, "cost", "currency"),
+        )
         for item in records
         if item.get("delivery_status_webhook_url") == text.status_url and (carrier_id := get_text(item, "uuid"))
     ] or None

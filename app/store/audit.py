@@ -10,8 +10,9 @@ from app.store.actors import actor_name_sql
 from app.store.engine import ReadTx, Tx
 
 AuditSubject = Literal[
-    "settings", "account", "number", "agent", "experiment", "campaign", "cannedReply", "endpoint", "key", "person"
-]
+    "settings", "account", "number", "agent", "experiment", "campaign", "cannedReply", "endpoint", "key", "person",
+    "corpus", "trial",
+]  # fmt: skip
 AuditAction = Literal["added", "changed", "removed"]
 
 
@@ -52,6 +53,7 @@ NAME_COLUMNS = {
     "endpoint": ("webhook_endpoints", "endpoint_id", "url"),
     "key": ("api_keys", "key_id", "name"),
     "person": ("users", "user_id", "email"),
+    "corpus": ("corpora", "corpus_id", "name"),
 }
 """By subject: its table, the column of its id, and that of its name."""
 NAME_CASES_SQL = "\n".join(

@@ -27,6 +27,28 @@ GROUP_SQL: dict[Dimension, str] = {
     "experiment": "split_part(f.side, '.', 1)",
     "side": "split_part(f.side, '.', 2)",
 }
+COLUMNS: dict[Dimension, str] = {
+    "campaign": "campaign",
+    "client": "campaign",
+    "number": "number",
+    "agent": "agent",
+    "source": "source",
+    "experiment": "side",
+    "side": "side",
+}
+"""Of the dimensions that are no times: what must be told apart for them."""
+LEVELS = {frozenset[str](): "tenant", frozenset({"campaign"}): "campaign", frozenset({"agent"}): "agent"}
+"""The sums that tell no more apart than this. Everything else is `full`."""
+
+SUMMED = {
+    **{measure: measure for measure in ("texts", "delivered", "texted", "replied", "qualified", "turns")},
+    **{"optOuts": "opt_outs", "timedTurns": "timed_turns", "agentMs": "agent_ms"},
+    **{"handOffs": "hand_offs", "staleReplies": "stale_replies"},
+}
+"""Measures with a column of their own."""
+SOURCE_SQL = """FROM figures f
+LEFT JOIN campaigns c ON c.tenant_id = f.tenant_id AND c.campaign_id = f.campaign_id
+LEFT JOIN phone_numbers n ON n.tenant_id = f.tenant_id AND n.phone_number = f.our_number"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,38 +78,55 @@ async def list_groups(
     by: Sequence[Dimension],
     after: Sequence[str] | None = None,
     limit: int | None = None,
+    measures: Sequence[str] | None = None,
 ) -> list[FigureGroup]:
     """The groups in the order of their names. Without a dimension there is one group, or none if nothing
-    was counted."""
+    was counted. With `measures` only these are read, which takes a fraction of the time."""
     params = Params(tenant_id)
     zone, start, end = (f"{params.bind(value)}::{kind}" for value, kind in (
         (filters.zone, "text"), (filters.start, "timestamptz"), (filters.end, "timestamptz")
     ))  # fmt: skip
     names = [GROUP_SQL[dimension].format(zone=zone) for dimension in by]
-    names_sql = f'ARRAY[{", ".join(names)}]::text[] COLLATE "C"'
     conditions = [f"{zone} IS NOT NULL"]
-    for column, wanted in (
-        ("f.campaign_id", filters.campaign_ids),
-        ("c.client_id", filters.client_ids),
-        ("f.sms_agent_id", filters.sms_agent_ids),
+    told_apart = {COLUMNS[dimension] for dimension in by if dimension in COLUMNS}
+    for column, kind, wanted in (
+        ("f.campaign_id", "campaign", filters.campaign_ids),
+        ("c.client_id", "campaign", filters.client_ids),
+        ("f.sms_agent_id", "agent", filters.sms_agent_ids),
     ):
         if wanted is not None:
             conditions.append(f"{column} = ANY ({params.bind(list(wanted))}::text[])")
+            told_apart.add(kind)
+    conditions.append(f"f.level = '{LEVELS.get(frozenset(told_apart), 'full')}'")
     if after is not None:
-        conditions.append(f"{names_sql} > {params.bind(list(after))}::text[]")
-    sql = f"""
-    SELECT s.names, jsonb_object_agg(s.measure, s.value) AS values
-    FROM (
-        SELECT {names_sql} AS names, f.measure, sum(f.value)::bigint AS value
-        FROM figures f
-        LEFT JOIN campaigns c ON c.tenant_id = f.tenant_id AND c.campaign_id = f.campaign_id
-        LEFT JOIN phone_numbers n ON n.tenant_id = f.tenant_id AND n.phone_number = f.our_number
-        WHERE f.tenant_id = $1 AND f.hour >= {start} AND f.hour < {end} AND {" AND ".join(conditions)}
-        GROUP BY 1, 2
-    ) s
-    GROUP BY s.names ORDER BY s.names LIMIT {params.bind(limit)}
-    """
+        conditions.append(f"{_array_sql(names)} > {params.bind(list(after))}::text[]")
+    where = f"f.tenant_id = $1 AND f.hour >= {start} AND f.hour < {end} AND {' AND '.join(conditions)}"
+    if measures is None:
+        columns = [f"name_{place}" for place in range(len(by))]
+        named_columns = [f"{name} AS {column}, " for name, column in zip(names, columns, strict=True)]
+        groups_sql = f"""
+        SELECT {_array_sql(columns)} AS names, jsonb_object_agg(s.measure, s.value) AS values
+        FROM (
+            SELECT {"".join(named_columns)}x.key AS measure, sum((x.value)::bigint)::bigint AS value
+            {SOURCE_SQL} CROSS JOIN LATERAL jsonb_each(f.counts) x
+            WHERE {where} GROUP BY {", ".join([*columns, "x.key"])}
+        ) s"""
+    else:
+        sums = [f"{params.bind(measure)}::text, sum({_count_sql(params, measure)})" for measure in measures]
+        groups_sql = f"""
+        SELECT {_array_sql(names)} AS names, jsonb_strip_nulls(jsonb_build_object({", ".join(sums)})) AS values
+        {SOURCE_SQL} WHERE {where}"""
+    sql = f"{groups_sql} GROUP BY 1 ORDER BY 1 LIMIT {params.bind(limit)}"
     return [FigureGroup(**row) for row in await read.fetch_rows(sql, *params.values)]
+
+
+def _count_sql(params: Params, measure: str) -> str:
+    column = SUMMED.get(measure)
+    return f"f.{column}" if column else f"(f.counts -> {params.bind(measure)}::text)::bigint"
+
+
+def _array_sql(names: Sequence[str]) -> str:
+    return f'ARRAY[{", ".join(names)}]::text[] COLLATE "C"'
 
 
 GET_AGENT_NAMES_SQL = "SELECT sms_agent_id, name FROM sms_agents WHERE tenant_id = $1"

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from typing import get_args
 
 from app.domain import ids
-from app.domain.figures import SENT_STATUSES
 from app.domain.ids import IdKind
 from app.domain.turns import ClosedState
 from app.store.counting import HOUR, TenantHour
 from app.store.engine import Tx
+from app.store.thread_filters import SENT_SQL
 
 HOURS_PER_COUNT = 20
 # The mark is taken away first: whoever sets it again meanwhile waits for the count, and it counts.
@@ -21,28 +21,33 @@ FROM (SELECT tenant_id, hour FROM figure_hours
 WHERE h.tenant_id = due.tenant_id AND h.hour = due.hour
 RETURNING h.tenant_id, h.hour
 """
-DELETE_COUNTED_SQL = "DELETE FROM figures WHERE tenant_id = $1 AND hour = $2"
+DELETE_COUNTED_SQL = """
+DELETE FROM figures
+WHERE tenant_id = $1 AND level IN ('full', 'tenant', 'campaign', 'agent') AND hour = $2  -- for the index
+"""
 RECORD_TIME_SQL = """
 UPDATE figure_hours SET took = clock_timestamp() - counted_at WHERE tenant_id = $1 AND hour = $2
 """
-SENT_SQL = f"IN ({', '.join(repr(status) for status in SENT_STATUSES)})"
 CLOSED_SQL = f"IN ({', '.join(repr(state) for state in get_args(ClosedState))})"
 COUNT_HOUR_SQL = f"""
 WITH texts AS (
-    SELECT t.campaign_id, t.our_number, u.sms_agent_id, m.source, u.experiment_id || '.' || u.side AS side,
+    SELECT t.campaign_id, t.our_number, u.sms_agent_id, m.source, m.currency, u.experiment_id || '.' || u.side AS side,
            count(*) FILTER (WHERE m.role = 'agent' AND m.status {SENT_SQL}) AS texts,
            sum(m.segments) FILTER (WHERE m.role = 'agent' AND m.status {SENT_SQL}) AS segments,
            count(*) FILTER (WHERE m.role = 'agent' AND m.status = 'delivered') AS delivered,
            count(*) FILTER (WHERE m.role = 'agent' AND m.status IN ('failed', 'undelivered')) AS failed,
            count(*) FILTER (WHERE m.role = 'agent' AND m.status = 'unknown') AS unknown,
-           count(*) FILTER (WHERE m.role = 'user' AND m.status = 'received') AS inbound
+           count(*) FILTER (WHERE m.role = 'user' AND m.status = 'received') AS inbound,
+           count(m.price) FILTER (WHERE m.role = 'agent') AS priced,
+           sum(m.price) FILTER (WHERE m.role = 'agent') AS cost
     FROM messages m
     JOIN interactions t ON t.tenant_id = m.tenant_id AND t.interaction_id = m.interaction_id
     LEFT JOIN turns u ON u.tenant_id = m.tenant_id AND u.turn_id = m.turn_id
     WHERE m.tenant_id = $1 AND m.message_id >= $3 AND m.message_id < $4
-    GROUP BY 1, 2, 3, 4, 5
+    GROUP BY 1, 2, 3, 4, 5, 6
 ), threads AS (
-    SELECT t.campaign_id, t.our_number, u.sms_agent_id, u.side, t.status, first.created_at AS texted_at,
+    SELECT t.interaction_id, t.campaign_id, t.our_number, u.sms_agent_id, u.side, t.status,
+           first.created_at AS texted_at,
            reply.created_at AS replied_at
     FROM interactions t
     LEFT JOIN LATERAL (  -- the agent of its newest turn, and its side
@@ -64,6 +69,12 @@ WITH texts AS (
         ORDER BY m.seq LIMIT 1
     ) reply ON true
     WHERE t.tenant_id = $1 AND t.interaction_id >= $5 AND t.interaction_id < $6
+), thread_costs AS (
+    SELECT t.campaign_id, t.our_number, t.sms_agent_id, t.side, m.currency, sum(m.price) AS cost
+    FROM threads t
+    JOIN messages m ON m.tenant_id = $1 AND m.interaction_id = t.interaction_id
+    WHERE m.role = 'agent' AND m.price IS NOT NULL
+    GROUP BY 1, 2, 3, 4, 5
 ), turns_closed AS (
     SELECT t.campaign_id, t.our_number, u.sms_agent_id, u.state, u.experiment_id || '.' || u.side AS side,
            count(*) FILTER (WHERE u.state {CLOSED_SQL}) AS closed,
@@ -89,7 +100,8 @@ WITH texts AS (
     SELECT campaign_id, our_number, sms_agent_id, source, side, x.measure, x.value
     FROM texts CROSS JOIN LATERAL (VALUES
         ('texts', texts), ('segments', segments), ('delivered', delivered), ('failed', failed),
-        ('unknown', unknown), ('inbound', inbound)) AS x(measure, value)
+        ('unknown', unknown), ('inbound', inbound), ('pricedTexts', priced),
+        ('cost.' || currency, (cost * 1000000)::bigint)) AS x(measure, value)
     UNION ALL
     SELECT campaign_id, our_number, sms_agent_id, '', side, x.measure, x.value
     FROM threads CROSS JOIN LATERAL (VALUES
@@ -97,6 +109,9 @@ WITH texts AS (
         ('replied', (replied_at IS NOT NULL)::int),
         ('qualified', (replied_at IS NOT NULL AND status = 'qualified')::int),
         ('replySeconds', greatest(extract(epoch FROM replied_at - texted_at), 0)::bigint)) AS x(measure, value)
+    UNION ALL
+    SELECT campaign_id, our_number, sms_agent_id, '', side, 'threadCost.' || currency, (cost * 1000000)::bigint
+    FROM thread_costs
     UNION ALL
     SELECT campaign_id, our_number, sms_agent_id, '', side, x.measure, x.value
     FROM turns_closed CROSS JOIN LATERAL (VALUES
@@ -107,10 +122,23 @@ WITH texts AS (
     SELECT campaign_id, our_number, NULL, '', NULL, x.measure, x.value
     FROM opt_outs CROSS JOIN LATERAL (VALUES ('optOuts', count), ('optOuts.' || rule, count)) AS x(measure, value)
 )
-INSERT INTO figures (tenant_id, hour, campaign_id, our_number, sms_agent_id, source, side, measure, value)
-SELECT $1::text, $2::timestamptz, coalesce(campaign_id, ''), coalesce(our_number, ''), coalesce(sms_agent_id, ''),
-       source, coalesce(side, ''), measure, sum(value)
-FROM counted WHERE value > 0 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+INSERT INTO figures (tenant_id, level, hour, campaign_id, our_number, sms_agent_id, source, side, counts)
+SELECT $1::text, level, $2::timestamptz, coalesce(campaign_id, ''), coalesce(our_number, ''),
+       coalesce(sms_agent_id, ''), coalesce(source, ''), coalesce(side, ''), jsonb_object_agg(measure, value)
+FROM (
+    SELECT CASE grouping(campaign_id, our_number, sms_agent_id, source, side)
+               WHEN 0 THEN 'full' WHEN 15 THEN 'campaign' WHEN 27 THEN 'agent' ELSE 'tenant' END AS level,
+           campaign_id, our_number, sms_agent_id, source, side, measure, sum(value) AS value
+    FROM (
+        SELECT coalesce(campaign_id, '') AS campaign_id, coalesce(our_number, '') AS our_number,
+               coalesce(sms_agent_id, '') AS sms_agent_id, source, coalesce(side, '') AS side, measure, value
+        FROM counted WHERE value > 0
+    ) c
+    GROUP BY GROUPING SETS ((campaign_id, our_number, sms_agent_id, source, side, measure), (campaign_id, measure),
+                            (sms_agent_id, measure), (measure))
+) s
+GROUP BY level, campaign_id, our_number, sms_agent_id, source, side
+ORDER BY level  -- what is read together stands together
 """
 COUNTED_KINDS: tuple[IdKind, ...] = ("msg", "int", "turn", "evt")
 

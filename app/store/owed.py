@@ -53,6 +53,10 @@ SELECT EXISTS (
     WHERE u.kind = 'live' AND u.state = 'planned' AND u.due_at < clock_timestamp() + $1::interval
 ) OR EXISTS (SELECT 1 FROM contact_checks WHERE due_at < clock_timestamp() + $1::interval)
 OR EXISTS (SELECT 1 FROM imports WHERE state IN ('checking', 'importing'))
+OR EXISTS (  -- one that rests for its pace is due later
+    SELECT 1 FROM trials
+    WHERE state = 'running' AND (lease IS NOT NULL OR leased_until < clock_timestamp() + $1::interval)
+)
 OR EXISTS (
     SELECT 1 FROM webhook_endpoints e
     WHERE e.active AND e.paused_at IS NULL AND (
@@ -68,8 +72,8 @@ OR EXISTS (
 
 
 async def is_anything_due(tx: Tx, within: timedelta) -> bool:
-    """Whether a text, a turn, a question about a phone, an import or an event for an endpoint is due within this
-    time; what a brake holds does not count."""
+    """Whether a text, a turn, a question about a phone, an import, a trial or an event for an endpoint is due within
+    this time; what a brake holds does not count."""
     return bool(await tx.fetch_value(IS_ANYTHING_DUE_SQL, within))
 
 

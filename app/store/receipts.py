@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from app.domain.part_receipts import PartReceipt
@@ -29,6 +30,9 @@ class KnownReceipt:
     has_opted_out: bool = False
     recipient: str | None = None
     """Whom the text was for, if the carrier says so."""
+    price: Decimal | None = None
+    currency: str | None = None
+    is_price_of_part: bool = False
 
 
 REPORTED_TEXT_SQL = """
@@ -48,13 +52,14 @@ REPORTED_TEXT_SQL = """
 """The text `m` that a receipt `a` is about; its columns are NULL if we do not know it."""
 APPLY_RECEIPTS_SQL = f"""
 WITH said AS (
-    SELECT a.*, m.message_id AS found, m.to_phone
+    SELECT a.*, m.message_id AS found, m.to_phone, m.segments
     FROM {unnest_sql(KnownReceipt, first=2)}
 {REPORTED_TEXT_SQL}), early AS (
     INSERT INTO early_receipts (tenant_id, account_id, provider_message_id, status, code,
-        message, opted_out, at)
+        message, opted_out, at, price, currency)
     SELECT tenant_id, account_id, provider_message_id, status, code, message, has_opted_out,
-           coalesce(at, clock_timestamp())
+           coalesce(at, clock_timestamp()), CASE WHEN NOT is_price_of_part THEN price END,
+           CASE WHEN NOT is_price_of_part THEN currency END
     FROM said WHERE found IS NULL AND provider_message_id IS NOT NULL
     ON CONFLICT DO NOTHING
 ), owing AS (
@@ -66,8 +71,11 @@ WITH said AS (
     CROSS JOIN LATERAL (
         SELECT o.ctid AS place FROM outbox o WHERE o.ctid = s.place FOR UPDATE) o
 ), best AS (
-    SELECT DISTINCT ON (tenant_id, found) *, ($1::jsonb ->> status)::int AS rank
+    SELECT DISTINCT ON (tenant_id, found) *, ($1::jsonb ->> status)::int AS rank,
+           max(price * CASE WHEN is_price_of_part THEN coalesce(segments, 1) ELSE 1 END) OVER of_text AS told_price,
+           max(currency) OVER of_text AS told_currency
     FROM said WHERE found IS NOT NULL
+    WINDOW of_text AS (PARTITION BY tenant_id, found)
     ORDER BY tenant_id, found, rank DESC
 ), moved AS (
     -- Compares with the locked row itself: a joined copy is as old as the statement, and another
@@ -80,6 +88,7 @@ WITH said AS (
         error_message = CASE WHEN b.rank > ($1::jsonb ->> m.status)::int
                              THEN b.message ELSE m.error_message END,
         provider_message_id = coalesce(m.provider_message_id, b.provider_message_id),
+        price = coalesce(b.told_price, m.price), currency = coalesce(b.told_currency, m.currency),
         status_history = CASE
             WHEN m.status_history @> jsonb_build_array(jsonb_build_object('status', b.status))
             THEN m.status_history ELSE {add_step_sql("b.status", "coalesce(b.at, clock_timestamp())")} END

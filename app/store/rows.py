@@ -8,6 +8,7 @@ every such statement and compares names and types.
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from operator import attrgetter
 from types import NoneType, UnionType
@@ -18,6 +19,7 @@ SQL_TYPES: dict[Any, str] = {
     int: "int",
     bool: "bool",
     float: "float8",
+    Decimal: "numeric",
     bytes: "bytea",
     datetime: "timestamptz",
     timedelta: "interval",

@@ -56,6 +56,15 @@ async def get_country(read: ReadTx, tenant_id: str) -> str:
     return country
 
 
+GET_ZONE_SQL = "SELECT timezone FROM tenants WHERE tenant_id = $1"
+
+
+async def get_zone(read: ReadTx, tenant_id: str) -> str:
+    """The time zone of the tenant's figures."""
+    zone: str = await read.fetch_value(GET_ZONE_SQL, tenant_id)
+    return zone
+
+
 GET_UNDO_TIME_SQL = "SELECT clock_timestamp() + undo_seconds * interval '1 second' FROM tenants WHERE tenant_id = $1"
 
 

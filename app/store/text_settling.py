@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Literal
 
 from app.domain.words import STATUS_RANK
@@ -35,6 +36,8 @@ class Settlement:
     http_status: int | None = None
     duration_ms: int | None = None
     detail: str | None = None
+    price: Decimal | None = None
+    currency: str | None = None
 
 
 IS_FORWARD_SQL = """(m.status IN ('sending', 'unknown') AND b.status = 'queued'
@@ -71,18 +74,20 @@ WITH asked AS (
     WHERE e.tenant_id = a.tenant_id AND e.account_id = a.account_id
       AND e.provider_message_id = a.provider_message_id
     RETURNING a.tenant_id, a.message_id, e.status, e.code, e.message, e.at,
-        a.provider_message_id
+        a.provider_message_id, e.price, e.currency
 ), steps AS (
     SELECT tenant_id, message_id, status, code, message, clock_timestamp() AS at,
-           provider_message_id,
+           provider_message_id, price, currency,
            status = 'queued' OR status = 'unknown' AND due_in IS NULL AS forced FROM owed
     UNION ALL
-    SELECT tenant_id, message_id, status, code, message, at, provider_message_id, false FROM early
+    SELECT tenant_id, message_id, status, code, message, at, provider_message_id, price, currency, false FROM early
 ), best AS (  -- the furthest step of each text, and all its steps as its history
     SELECT DISTINCT ON (tenant_id, message_id) *,
            jsonb_agg({step_sql("status", "at")}) OVER (
                PARTITION BY tenant_id, message_id ORDER BY at
-               ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS history
+               ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS history,
+           max(price) OVER (PARTITION BY tenant_id, message_id) AS told_price,
+           max(currency) OVER (PARTITION BY tenant_id, message_id) AS told_currency
     FROM steps ORDER BY tenant_id, message_id, ($2::jsonb ->> status)::int DESC
 )
 -- Compares with the locked row itself: a joined copy may be older.
@@ -91,6 +96,7 @@ UPDATE messages m SET
     error_code = CASE WHEN {IS_FORWARD_SQL} OR b.forced THEN b.code ELSE m.error_code END,
     error_message = CASE WHEN {IS_FORWARD_SQL} OR b.forced THEN b.message ELSE m.error_message END,
     provider_message_id = coalesce(m.provider_message_id, b.provider_message_id),
+    price = coalesce(b.told_price, m.price), currency = coalesce(b.told_currency, m.currency),
     status_history = CASE WHEN {IS_FORWARD_SQL} THEN m.status_history || b.history
                      ELSE m.status_history END
 FROM best b

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain import ids
+from app.domain.figures import SENT_STATUSES, Reached
 from app.domain.words import INTERACTION_STATUSES, View
 from app.store.views import NEEDING_THREADS_SQL, PERSONAL_VIEWS, view_sql
 from app.store.waiting import waiting_since_sql
@@ -45,6 +46,11 @@ class ThreadFilter(CommonFilter):
     """Only what `person_id` has not read."""
     assigned_to: str | None = None
     """A person; "": nobody."""
+    opened_from: datetime | None = None
+    opened_to: datetime | None = None
+    """When it was opened; half-open."""
+    reached: Reached | None = None
+    """How far it came, as figures count it."""
 
     @property
     def has_parts(self) -> bool:
@@ -59,6 +65,19 @@ class ThreadFilter(CommonFilter):
 
 NEEDS_PERSON_SQL = f"(t.status = 'follow_up' OR t.interaction_id = ANY ({NEEDING_THREADS_SQL}))"
 NEEDS_NOBODY_SQL = f"t.status <> 'follow_up' AND t.interaction_id <> ALL ({NEEDING_THREADS_SQL})"
+
+
+SENT_SQL = f"IN ({', '.join(repr(status) for status in SENT_STATUSES)})"
+"""Of the status of a text of ours: it was handed to the carrier."""
+FIRST_SENT_SQL = f"""(SELECT min(m.seq) FROM messages m WHERE m.tenant_id = t.tenant_id
+    AND m.interaction_id = t.interaction_id AND m.role = 'agent' AND m.status {SENT_SQL})"""
+REPLIED_SQL = f"""EXISTS (SELECT FROM messages r WHERE r.tenant_id = t.tenant_id
+    AND r.interaction_id = t.interaction_id AND r.role = 'user' AND r.seq > {FIRST_SENT_SQL})"""
+REACHED_SQL: dict[Reached, str] = {
+    "texted": f"{FIRST_SENT_SQL} IS NOT NULL",
+    "replied": REPLIED_SQL,
+    "qualified": f"t.status = 'qualified' AND {REPLIED_SQL}",
+}
 
 
 class Params:
@@ -135,6 +154,11 @@ def where_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | N
         conditions += f" AND t.last_message_at >= {params.bind(filters.start)}"
     if filters.end is not None:
         conditions += f" AND t.last_message_at < {params.bind(filters.end)}"
+    for at, sign in ((filters.opened_from, ">="), (filters.opened_to, "<")):
+        if at is not None:
+            conditions += f" AND t.interaction_id {sign} {params.bind(ids.first_since('int', at))}"
+    if filters.reached is not None:
+        conditions += f" AND {REACHED_SQL[filters.reached]}"
     if filters.unread is not None:
         conditions += f" AND t.unread_count {'>' if filters.unread else '='} 0"
     if filters.assigned_to is not None:

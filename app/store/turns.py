@@ -302,6 +302,13 @@ async def list_filtered(
     read: ReadTx, tenant_id: str, filters: TurnFilter, below: str | None, limit: int
 ) -> list[TurnRecord]:
     """Turns of all threads below an id, newest ids first."""
+    return await get_records(read, tenant_id, await list_filtered_ids(read, tenant_id, filters, below, limit))
+
+
+async def list_filtered_ids(
+    read: ReadTx, tenant_id: str, filters: TurnFilter, below: str | None, limit: int
+) -> list[str]:
+    """Ids of turns of all threads below an id, newest first."""
     params = Params(tenant_id)
     conditions = id_span_sql(params, "turn", "u.turn_id", "u.opened_at", filters, below)
     for column, values in (("u.state", filters.statuses), ("u.kind", filters.kinds)):
@@ -313,8 +320,7 @@ async def list_filtered(
         conditions += f" AND u.interaction_id IN ({threads})"
     statement = f"""SELECT u.turn_id FROM turns u
 WHERE u.tenant_id = $1{conditions} ORDER BY u.turn_id DESC LIMIT {params.bind(limit)}"""
-    found_ids = [row["turn_id"] for row in await read.fetch_rows(statement, *params.values)]
-    return await get_records(read, tenant_id, found_ids)
+    return [row["turn_id"] for row in await read.fetch_rows(statement, *params.values)]
 
 
 HAS_HAD_TURN_SQL = """

@@ -1,6 +1,6 @@
 """Figures: what was texted, answered and reached, in groups."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from app.commands.leads import available_timezones
-from app.domain.figures import MEASURES, RATES, get_interval
+from app.domain.figures import MEASURES, RATES, get_costs, get_interval, get_parts
 from app.domain.problems import Invalid
 from app.domain.spreadsheets import guard_value
-from app.store import figures
+from app.store import figures, tenants
 from app.store.engine import ReadTx
 from app.store.figures import Dimension, FigureFilter, FigureGroup
 from app.web.csv_answers import build_csv_answer, describe_csv
@@ -40,6 +40,17 @@ class Rate(Out):
     high: float
 
 
+class CostShape(Out):
+    """By currency (ISO 4217), which are never added. Only what carriers told of: see `pricedTexts`."""
+
+    texts: dict[str, float]
+    threads: dict[str, float]
+    """Of all texts of the opened threads."""
+    per_reply: dict[str, float]
+    """Cost of the opened threads for each with a reply."""
+    per_qualified: dict[str, float]
+
+
 class FigureShape(Out):
     """A group. Each figure is a whole number; what was not counted is 0."""
 
@@ -53,6 +64,7 @@ class FigureShape(Out):
     threads_by_status: dict[str, int]
     """Threads opened in the span, by their present status."""
     opt_outs_by_rule: dict[str, int]
+    costs: CostShape
 
 
 class FigurePage(Out):
@@ -67,8 +79,12 @@ By = Annotated[
 From = Annotated[str | None, Query(alias="from", description="Default: 30 days before `to`.")]
 Until = Annotated[str | None, Query(alias="to", description="Not included. Default: now.")]
 Zone = Annotated[
-    str,
-    Query(min_length=1, max_length=64, description="The time zone of days, months and of dates without a time."),
+    str | None,
+    Query(
+        min_length=1,
+        max_length=64,
+        description="The time zone of days, months and of dates without a time. Default: that of the settings.",
+    ),
 ]
 
 
@@ -86,7 +102,7 @@ async def list_figures(
     by: By = None,
     start: From = None,
     end: Until = None,
-    timezone: Zone = "UTC",
+    timezone: Zone = None,
     campaign_ids: Annotated[list[str] | None, Query(alias="campaignIds", max_length=100)] = None,
     client_ids: Annotated[list[str] | None, Query(alias="clientIds", max_length=100)] = None,
     sms_agent_ids: Annotated[Values, Query(alias="smsAgentIds")] = None,
@@ -96,14 +112,15 @@ async def list_figures(
     belong to the hour in which they were made, and a thread with what came of it to the hour in which it
     was opened. An erased lead leaves the figures. Where a standby answers, the header `Data-As-Of` says
     until when it has everything."""
-    zone = parse_zone(timezone)
+    async with resources.database.read_tx(caller.tenant_id) as read:
+        zone = parse_zone(timezone or await tenants.get_zone(read, caller.tenant_id))
     dimensions = parse_dimensions(by)
     until = _parse_moment(end, "to", zone) or datetime.now(UTC)
     since = _parse_moment(start, "from", zone) or max(until, EARLIEST) - DEFAULT_SPAN
     filters = FigureFilter(
         start=since,
         end=until,
-        zone=timezone,
+        zone=zone.key,
         campaign_ids=split_values(campaign_ids),
         client_ids=split_values(client_ids),
         sms_agent_ids=split_values(sms_agent_ids),
@@ -168,23 +185,24 @@ def build_shape(by: Sequence[Dimension], group: FigureGroup) -> FigureShape:
         group={dimension: name or None for dimension, name in zip(by, group.names, strict=True)},
         counts={measure: group.values.get(measure, 0) for measure in MEASURES},
         rates=build_rates(group.values),
+        costs=CostShape.model_validate(get_costs(group.values)),
         **{parts: get_parts(group.values, word) for word, parts in PARTS.items()},
     )
 
 
-def get_parts(values: dict[str, int], word: str) -> dict[str, int]:
-    """The parts of a measure by name: of `turns.replied` it is `replied`."""
-    return {name.partition(".")[2]: value for name, value in sorted(values.items()) if name.startswith(f"{word}.")}
-
-
-def build_csv(by: Sequence[Dimension], groups: Iterable[FigureGroup]) -> Response:
-    """Dimensions, counts, and rates with their intervals."""
+def build_csv(by: Sequence[Dimension], groups: Sequence[FigureGroup]) -> Response:
+    """Dimensions, counts, rates with their intervals, and the costs in each currency that there is."""
     ends = [f"{rate}{end}" for rate in RATES for end in ("Rate", "RateLow", "RateHigh")]
-    return build_csv_answer("figures.csv", [*by, *MEASURES, *ends], map(_list_values, groups))
+    currencies = sorted({currency for group in groups for currency in get_costs(group.values).texts})
+    costs = [f"{cost}{currency}" for currency in currencies for cost in ("cost", "threadCost")]
+    rows = (_list_values(group, currencies) for group in groups)
+    return build_csv_answer("figures.csv", [*by, *MEASURES, *ends, *costs], rows)
 
 
-def _list_values(group: FigureGroup) -> list[object]:
+def _list_values(group: FigureGroup, currencies: Sequence[str]) -> list[object]:
+    own_costs = get_costs(group.values)
+    costs = [of.get(currency, 0) for currency in currencies for of in (own_costs.texts, own_costs.threads)]
     rates = build_rates(group.values).values()
     shares = [share for rate in rates for share in ((rate.value, rate.low, rate.high) if rate else ("", "", ""))]
     counts = [group.values.get(measure, 0) for measure in MEASURES]
-    return [*[guard_value(name) for name in group.names], *counts, *shares]
+    return [*[guard_value(name) for name in group.names], *counts, *shares, *costs]

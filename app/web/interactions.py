@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from app.commands import team
 from app.commands.team import ThreadChange
 from app.domain.callers import Caller
+from app.domain.figures import Reached
 from app.domain.problems import Invalid, NotFound
 from app.domain.transcripts import Entry
 from app.domain.words import INTERACTION_STATUSES, InteractionStatus, View
@@ -19,7 +20,7 @@ from app.store.suppressions import PhoneKey
 from app.store.thread_filters import ThreadFilter
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TurnsCaller
 from app.web.envelope import Answer, AnyId, Body, Moment, Out
-from app.web.filters import NOBODY, CommonParams, Values, require_known, split_values
+from app.web.filters import NOBODY, CommonParams, Values, parse_instant, require_known, split_values
 from app.web.interaction_shapes import (
     ListedInteraction,
     WholeInteraction,
@@ -84,12 +85,18 @@ async def list_interactions(
     view: View | None = None,
     person_id: PersonQuery = None,
     assigned_to: Annotated[str | None, Query(alias="assignedTo", min_length=1, max_length=64)] = None,
+    opened_from: Annotated[str | None, Query(alias="openedFrom", max_length=40)] = None,
+    opened_to: Annotated[str | None, Query(alias="openedTo", max_length=40)] = None,
+    reached: Reached | None = None,
 ) -> Answer[InteractionPage]:
     """Lists may be repeated or comma-separated. Dates are half-open and compare the last text.
 
     A `view` is one of the page's, with a thousand threads at most: `waiting` (the lead waits and nobody
     answers; who waits longest comes first), `held`, `snoozed`, and of the person `personId`: `mine` and
-    `unread`. `assignedTo` is a person's id, or `nobody`."""
+    `unread`. `assignedTo` is a person's id, or `nobody`.
+
+    `openedFrom`, `openedTo` (not included) and `reached` give the threads behind a figure: those that were opened then,
+    of them those in which you texted, in which the lead replied, or which are qualified after a reply."""
     if view in ("mine", "unread") and person_id is None:
         raise Invalid(details=["personId: is needed for this view"])
     filters = ThreadFilter(
@@ -102,6 +109,9 @@ async def list_interactions(
         view=view,
         person_id=person_id,
         assigned_to="" if assigned_to == NOBODY else assigned_to,
+        opened_from=parse_instant(opened_from, "openedFrom"),
+        opened_to=parse_instant(opened_to, "openedTo"),
+        reached=reached,
     )
     threads = await interactions.list_page(
         read, caller.tenant_id, filters, page_query.get_key(datetime, str), page_query.fetch_limit

@@ -4,11 +4,14 @@ import itertools
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
+from app.commands.figures import count_all
 from app.domain import ids
 from app.resources import Resources
 from tests.makers import Data, Tenant, phone
+from tests.world import until
 
 Key = tuple[datetime, str, str, str, str, str]
 """Hour, campaign, number, agent, source and measure."""
@@ -24,14 +27,40 @@ def id_at(kind: ids.IdKind, at: datetime) -> str:
     return f"{ids.first_since(kind, at)[:-6]}{next(_numbers):06d}"
 
 
+async def count_now(resources: Resources) -> None:
+    """Counts what was committed until now: events are read once no older transaction is open, of other tests too."""
+    async with resources.database.system_tx() as tx:
+        newest = await tx.fetch_value("SELECT pg_current_xact_id()::text::bigint")
+
+    async def is_settled() -> bool:
+        async with resources.database.system_tx() as tx:
+            oldest = await tx.fetch_value("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+        return bool(oldest > newest)
+
+    await until(is_settled)
+    await count_all(resources.database, anew=False)
+
+
 async def list_figures(resources: Resources, tenant: Tenant) -> dict[Key, int]:
+    """The figures; their sums must be the sums of them."""
+    levels: dict[str, dict[Key, int]] = {"full": {}, "tenant": {}, "campaign": {}, "agent": {}}
     async with resources.database.system_tx() as tx:
         rows = await tx.fetch_rows(
-            "SELECT hour, campaign_id, our_number, sms_agent_id, source, measure, value FROM figures "
+            "SELECT hour, campaign_id, our_number, sms_agent_id, source, level, counts FROM figures "
             "WHERE tenant_id = $1",
             tenant.tenant_id,
         )
-    return {tuple(row.values())[:6]: row["value"] for row in rows}
+    for row in rows:
+        hour, campaign, number, agent, source = tuple(row.values())[:5]
+        for measure, value in row["counts"].items():
+            levels[row["level"]][hour, campaign, number, agent, source, measure] = value
+    sums: dict[str, Counter[Key]] = {level: Counter() for level in levels if level != "full"}
+    for (hour, campaign, _, agent, _, measure), value in levels["full"].items():
+        sums["tenant"][hour, "", "", "", "", measure] += value
+        sums["campaign"][hour, campaign, "", "", "", measure] += value
+        sums["agent"][hour, "", "", agent, "", measure] += value
+    assert {level: levels[level] for level in sums} == sums
+    return levels["full"]
 
 
 async def count_by_hand(resources: Resources, tenant: Tenant) -> dict[Key, int]:
@@ -44,6 +73,12 @@ async def count_by_hand(resources: Resources, tenant: Tenant) -> dict[Key, int]:
     texts = {row["message_id"]: row for row in tables["messages"]}
     turns = {row["turn_id"]: row for row in tables["turns"]}
     counted: Counter[Key] = Counter()
+
+    def count_cost(text: Any, measure: str, *, priced: bool) -> dict[str, int]:
+        if text["price"] is None or text["role"] != "agent":
+            return {}
+        cost = {f"{measure}__{text['currency']}": int(text["price"] * 1_000_000)}
+        return cost | ({"pricedTexts": 1} if priced else {})
 
     def add(row_id: str, thread: Any, agent: str | None, source: str, **values: int) -> None:
         hour = ids.get_hour(row_id)
@@ -66,6 +101,7 @@ async def count_by_hand(resources: Resources, tenant: Tenant) -> dict[Key, int]:
             failed=ours and status in ("failed", "undelivered"),
             unknown=ours and status == "unknown",
             inbound=not ours and status == "received",
+            **count_cost(text, "cost", priced=True),
         )
     for thread in threads.values():
         own = sorted(
@@ -92,6 +128,11 @@ async def count_by_hand(resources: Resources, tenant: Tenant) -> dict[Key, int]:
             replySeconds=round(max(seconds, 0)),
             **{f"status__{thread['status']}": 1},
         )
+        for text in texts.values():
+            if text["interaction_id"] == thread["interaction_id"]:
+                agent = agents[-1] if agents else None
+                cost = count_cost(text, "threadCost", priced=False)
+                add(thread["interaction_id"], thread, agent, "", **cost)
     for turn in turns.values():
         if turn["kind"] != "live":
             continue
@@ -141,6 +182,8 @@ class History:
         self.numbers = [(await self.tenant.number())["phoneNumber"] for _ in range(2)]
         self.campaigns = [(await self.tenant.campaign())["campaignId"] for _ in range(2)]
         self.agents = [(await self.tenant.agent())["smsAgentId"] for _ in range(2)]
+        # Every hour until now would be counted at first; so only those are of which events tell.
+        await self.run("INSERT INTO figure_cursors (tenant_id, transaction, event_id) VALUES ($1, '0', 0)")
         for step in (self.open_thread, self.open_turn, self.store_text):
             await step()
 
@@ -149,7 +192,9 @@ class History:
             await tx.execute(sql, self.tenant.tenant_id, *args)
 
     def some_time(self) -> datetime:
-        return BEGIN + timedelta(seconds=self.chance.randrange(10 * 3600))
+        """A few hours of some days of a month: what happens in an hour must meet."""
+        day = self.chance.choice([0, 1, 11, 26])
+        return BEGIN + timedelta(days=day, seconds=self.chance.randrange(3 * 3600))
 
     async def open_thread(self) -> None:
         lead = await self.tenant.lead(phone=phone())
@@ -203,6 +248,15 @@ class History:
             "UPDATE messages SET status = $3 WHERE tenant_id = $1 AND message_id = $2 AND role = 'agent'",
             self.chance.choice(self.texts),
             status,
+        )
+
+    async def price_text(self) -> None:
+        """Carriers tell it with a status, or later, or once more."""
+        await self.run(
+            "UPDATE messages SET price = $3, currency = $4 WHERE tenant_id = $1 AND message_id = $2 AND role = 'agent'",
+            self.chance.choice(self.texts),
+            Decimal(self.chance.randrange(1, 90_000)) / 1_000_000,
+            self.chance.choice(["USD", "USD", "EUR"]),
         )
 
     async def open_turn(self) -> None:
@@ -269,13 +323,14 @@ class History:
                     (self.open_thread, 0),
                     (self.store_text, 0),
                     (self.report_text, 0),
+                    (self.price_text, 0),
                     (self.open_turn, 0),
                     (self.settle_turn, 0),
                     (self.change_status, 0),
                     (self.erase_lead, 0),
                     (self.read_again, 0),
                 ],
-                weights=[8, 30, 25, 10, 15, 8, 1.5, 1],
+                weights=[8, 30, 25, 8, 10, 15, 8, 1.5, 1],
             )[0]
             if step == self.open_thread or (self.threads and self.texts and self.turns):
                 await step()

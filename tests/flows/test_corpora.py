@@ -79,3 +79,23 @@ async def test_a_turn_that_cannot_join_is_named_by_its_place(idle_world: World) 
     refused = await idle_world.tenant.ask("POST", f"/corpora/{corpus['corpusId']}/turns", body)
     faults = refused.json()["error"]["details"]
     assert [fault.partition(":")[0] for fault in faults] == ["turnIds[0]", "turnIds[1]", "turnIds[2]"]
+
+
+async def test_who_adds_and_removes_a_corpus_and_runs_trials_is_audited(idle_world: World) -> None:
+    tenant = idle_world.tenant
+    corpus = await tenant.call("POST", "/corpora", {"name": "Hard cases"})
+    trial = await tenant.call(
+        "POST", "/trials", {"corpusId": corpus["corpusId"], "smsAgentId": idle_world.smsagent["smsAgentId"]}
+    )
+    await tenant.call("POST", f"/trials/{trial['trialId']}/stop")
+    await tenant.call("DELETE", f"/corpora/{corpus['corpusId']}")
+    entries = (await tenant.call("GET", "/audit?subject=corpus,trial"))["audit"]
+    assert [(entry["subject"], entry["action"], entry["subjectId"]) for entry in entries] == [
+        ("trial", "removed", trial["trialId"]),
+        ("corpus", "removed", corpus["corpusId"]),
+        ("trial", "changed", trial["trialId"]),
+        ("trial", "added", trial["trialId"]),
+        ("corpus", "added", corpus["corpusId"]),
+    ]
+    assert {entry["actorName"] for entry in entries} == {"First key"}
+    assert entries[2]["changes"] == [{"field": "state", "from": "running", "to": "stopped"}]

@@ -1,10 +1,12 @@
 """Figures: counted as it went they are the same as counted anew, and as counted row by row."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from app.commands.figures import count_all
 from app.resources import Resources
-from tests.flows.figure_history import History, count_by_hand, id_at, list_figures
+from tests.flows.figure_history import BEGIN, History, count_by_hand, count_now, id_at, list_figures
 from tests.makers import Data, Tenant
 
 
@@ -13,15 +15,16 @@ async def test_counted_as_it_went_is_counted_anew_and_counted_by_hand(tenant: Te
     await history.furnish()
     for _ in range(8):
         await history.go_on(40)
-        await count_all(resources.database, anew=False)
+        await count_now(resources)
         assert await list_figures(resources, tenant) == await count_by_hand(resources, tenant)
     as_it_went = await list_figures(resources, tenant)
     assert len({hour for hour, *_ in as_it_went}) > 8
     assert {measure.partition(".")[0] for *_, measure in as_it_went} >= {
         "texts", "segments", "delivered", "failed", "unknown", "inbound", "opened", "texted", "replied", "qualified",
-        "replySeconds", "status", "turns", "handOffs", "staleReplies", "answers", "timedTurns", "agentMs", "optOuts",
+        "replySeconds", "status", "pricedTexts", "cost", "threadCost", "turns", "handOffs", "staleReplies", "answers",
+        "timedTurns", "agentMs", "optOuts",
     }  # fmt: skip
-    await history.run("UPDATE figures SET value = value + 1 WHERE tenant_id = $1")
+    await history.run("UPDATE figures SET counts = '{\"texts\": 1}' WHERE tenant_id = $1")
     assert await count_all(resources.database, anew=True) > 8
     assert await list_figures(resources, tenant) == as_it_went
 
@@ -34,18 +37,18 @@ async def test_an_agent_that_is_removed_takes_its_turns_out_of_the_figures(
     for step in (history.open_turn, history.open_turn, history.store_text):
         await step()
     await history.run("UPDATE turns SET state = 'failed', closed_at = now() WHERE tenant_id = $1")
-    await count_all(resources.database, anew=False)
+    await count_now(resources)
     before = await list_figures(resources, tenant)
     assert before == await count_by_hand(resources, tenant)
     await history.run("DELETE FROM sms_agents WHERE tenant_id = $1")
-    await count_all(resources.database, anew=False)
+    await count_now(resources)
     after = await list_figures(resources, tenant)
     assert after == await count_by_hand(resources, tenant)
     assert any(measure == "turns" for *_, measure in before)
     assert not any(measure == "turns" for *_, measure in after)
 
 
-SPAN = "from=2026-10-31T20:00:00Z&to=2026-11-02"
+SPAN = "from=2026-10-31T20:00:00Z&to=2026-11-29"
 
 
 async def get_figures(tenant: Tenant, query: str) -> list[Data]:
@@ -58,7 +61,7 @@ async def test_figures_are_read_in_groups_and_pages(tenant: Tenant, other_tenant
     await history.furnish()
     await history.go_on(60)
     await history.run("UPDATE campaigns SET client_id = 'client-7' WHERE tenant_id = $1")
-    await count_all(resources.database, anew=False)
+    await count_now(resources)
     by_hand = await list_figures(resources, tenant)
 
     [whole] = await get_figures(tenant, SPAN)
@@ -121,9 +124,75 @@ async def test_a_day_is_a_day_of_the_zone_when_the_clocks_go_back(tenant: Tenant
             history.threads[0][0],
             history.threads[0][1]["leadId"],
         )
-    await count_all(resources.database, anew=False)
+    await count_now(resources)
     days = await get_figures(tenant, "by=day&from=2026-11-01&to=2026-11-03&timezone=America/New_York")
     assert [(day["group"]["day"], day["counts"]["inbound"]) for day in days] == [("2026-11-01", 25), ("2026-11-02", 23)]
+
+
+async def test_days_are_those_of_the_tenants_zone_whatever_it_changes_to(tenant: Tenant, resources: Resources) -> None:
+    history = History(tenant, resources, 13)
+    await history.furnish()
+    await history.go_on(60)
+    await count_now(resources)
+    by_hand = await count_by_hand(resources, tenant)
+    for name in ("UTC", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"):
+        await tenant.call("PATCH", "/settings", {"timezone": name})
+        wanted: Counter[str] = Counter()
+        for (hour, *_, measure), value in by_hand.items():
+            if measure == "texts":
+                wanted[hour.astimezone(ZoneInfo(name)).date().isoformat()] += value
+        days = await get_figures(tenant, "by=day&from=2026-10-30&to=2026-11-30&limit=100")
+        told = {day["group"]["day"]: day["counts"]["texts"] for day in days if day["counts"]["texts"]}
+        assert told == wanted, name
+        assert days == await get_figures(tenant, f"by=day&from=2026-10-30&to=2026-11-30&limit=100&timezone={name}")
+    refused = await tenant.ask("PATCH", "/settings", {"timezone": "Mars/Base"})
+    assert (refused.status_code, "timezone: must be an IANA time zone" in refused.text) == (400, True)
+
+
+async def test_costs_are_told_by_currency_and_never_added(tenant: Tenant, resources: Resources) -> None:
+    history = History(tenant, resources, 17)
+    await history.furnish()
+    await history.run("DELETE FROM messages WHERE tenant_id = $1")
+    await history.run("UPDATE interactions SET status = 'qualified' WHERE tenant_id = $1")
+    for seq, (role, price, currency) in enumerate(
+        (("agent", "0.0079", "USD"), ("user", None, None), ("agent", "0.05", "EUR"), ("agent", "0.0158", "USD")), 1
+    ):
+        await history.run(
+            "INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, text, status, "
+            "price, currency) VALUES ($1, $2, $3, $4, $5, $6, 'api', '', $7, $8::text::numeric, $9)",
+            id_at("msg", BEGIN), history.threads[0][0], history.threads[0][1]["leadId"], seq, role,
+            "sent" if role == "agent" else "received", price, currency,
+        )  # fmt: skip
+    await count_now(resources)
+    [whole] = await get_figures(tenant, SPAN)
+    costs = {"USD": 0.0237, "EUR": 0.05}
+    assert whole["costs"] == {"texts": costs, "threads": costs, "perReply": costs, "perQualified": costs}
+    assert (whole["counts"]["texts"], whole["counts"]["pricedTexts"]) == (3, 3)
+    csv_text = (await tenant.ask("GET", f"/figures?{SPAN}&format=csv")).text
+    assert csv_text.splitlines()[0].endswith(",costEUR,threadCostEUR,costUSD,threadCostUSD")
+    assert csv_text.splitlines()[1].endswith(",0.05,0.05,0.0237,0.0237")
+    await history.run("UPDATE messages SET price = NULL WHERE tenant_id = $1")
+    await count_now(resources)
+    [whole] = await get_figures(tenant, SPAN)
+    assert whole["costs"] == {"texts": {}, "threads": {}, "perReply": {}, "perQualified": {}}
+
+
+async def test_a_figure_leads_to_the_threads_behind_it(tenant: Tenant, resources: Resources) -> None:
+    history = History(tenant, resources, 19)
+    await history.furnish()
+    await history.go_on(90)
+    await count_now(resources)
+    span, opened = "from=2026-10-31T23:00Z&to=2026-11-20", "openedFrom=2026-10-31T23:00Z&openedTo=2026-11-20"
+    counted = 0
+    for group in await get_figures(tenant, f"{span}&by=campaign"):
+        if campaign := group["group"]["campaign"]:
+            for measure in ("opened", "texted", "replied", "qualified"):
+                reached = "" if measure == "opened" else f"&reached={measure}"
+                path = f"/interactions?{opened}{reached}&campaignIds={campaign}&limit=100"
+                found = (await tenant.call("GET", path))["interactions"]
+                assert len(found) == group["counts"][measure], measure
+                counted += len(found)
+    assert counted > 4
 
 
 async def test_what_figures_cannot_say_is_refused(tenant: Tenant) -> None:

@@ -1,8 +1,11 @@
 """A long text of which one part arrived and another did not: the error stays visible."""
 
+from decimal import Decimal
+
 import httpx
 import pytest
 
+from app.resources import Resources
 from tests.flows.carrier_posts import open_line, sign_plivo, sign_sinch
 from tests.flows.test_dialects import signed
 from tests.makers import Data, Tenant
@@ -27,14 +30,16 @@ class Line:
 
     async def _vonage(self, part: int, status: str, code: str) -> httpx.Response:
         said = {"msisdn": self.sent["to"][1:], "to": self.sent["from"][1:], "messageId": f"dlr-{part}",
-                "status": status, "err-code": code, "client-ref": self.sent["messageId"]}  # fmt: skip
+                "status": status, "err-code": code, "client-ref": self.sent["messageId"],
+                "price": "0.01"}  # fmt: skip
         keyed = signed(said, self.keys["signatureSecret"])
         return await self.tenant.http.get(self.account["webhooks"]["status"], params=keyed)
 
     async def _plivo(self, part: int, status: str, code: str) -> httpx.Response:
         url = f"{self.account['webhooks']['status']}?message={self.sent['messageId']}"
         form = {"MessageUUID": f"p-{part}", "ParentMessageUUID": "p-1", "Status": status, "ErrorCode": code,
-                "Units": "2", "PartInfo": f"{part} of 2", "To": self.sent["to"][1:]}  # fmt: skip
+                "Units": "2", "PartInfo": f"{part} of 2", "To": self.sent["to"][1:],
+                "TotalAmount": "0.007"}  # fmt: skip
         body, headers = sign_plivo(self.keys, url, form)
         return await self.tenant.http.post(url, content=body, headers=headers)
 
@@ -55,18 +60,25 @@ async def open_text(tenant: Tenant, provider: str, text: str = LONG) -> Line:
     return Line(tenant, account, keys, await tenant.call("POST", "/sms/send", body))
 
 
+PRICES = {"plivo": (Decimal("0.007"), "USD"), "vonage": (Decimal("0.02"), "EUR")}
+"""Of both parts: Plivo tells that of the text, Vonage that of a part."""
 by_parts = pytest.mark.parametrize("provider", ["plivo", "vonage"])
 
 
 @by_parts
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
-async def test_the_error_of_one_part_stays_visible(tenant: Tenant, provider: str, order: tuple[int, int]) -> None:
+async def test_the_error_of_one_part_stays_visible(
+    tenant: Tenant, provider: str, order: tuple[int, int], resources: Resources
+) -> None:
     line = await open_text(tenant, provider)
     for part in (*order, *order):  # receipts come twice
         await line.report(part, DELIVERED[provider] if part == 1 else FAILED[provider])
     message = await line.message()
     assert (message["status"], message["errorCode"]) == ("delivered", FAILED[provider][1])
     assert message["errorMessage"].startswith("Delivered in part: ")
+    async with resources.database.system_tx() as tx:
+        [row] = await tx.fetch_rows("SELECT price, currency FROM messages WHERE message_id = $1", message["messageId"])
+    assert tuple(row.values()) == PRICES[provider]
     thread = await tenant.call("GET", f"/interactions/{line.sent['interactionId']}")
     assert thread["transcript"][-1]["status"] == "delivered"
 

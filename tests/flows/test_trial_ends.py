@@ -2,8 +2,13 @@
 
 import asyncio
 import json
+import time
+from datetime import timedelta
 
+from app.domain.windows import HAND_OVER_DEADLINE
+from app.jobs.trials import MAX_AT_ONCE
 from app.resources import Resources
+from app.store import owed
 from tests.flows.test_trials import Candidates, add_corpus, candidates, run_trial
 from tests.world import World, agent, carrier, idle_world, until, working, world
 
@@ -63,6 +68,29 @@ async def test_what_is_open_when_a_trial_is_stopped_has_failed(world: World, can
     results = (await world.tenant.call("GET", f"/trials/{trial['trialId']}/results"))["results"]
     assert {result["candidate"]["reason"] for result in results} == {"the trial was stopped"}
     assert [check["detail"] for result in results for check in result["checks"]] == ["the trial was stopped"] * 3
+
+
+async def test_a_candidate_that_never_answers_holds_up_no_other_trial(
+    world: World, candidates: Candidates, resources: Resources
+) -> None:
+    hanging_id = await add_corpus(world, made=[{"says": ["Hi"]}] * 30)
+    body = {"corpusId": hanging_id, "smsAgentId": world.smsagent["smsAgentId"], "perMinute": 600}
+    hanging = await world.tenant.call("POST", "/trials", body | {"webhookUrl": f"{candidates.url}/hangs"})
+
+    async def is_full() -> bool:
+        return len(candidates.bodies) == MAX_AT_ONCE
+
+    await until(is_full)
+    async with resources.database.system_tx() as tx:
+        assert await owed.is_anything_due(tx, timedelta(0)), "a worker that drains waits for it"
+    other_id = await add_corpus(world, made=[{"says": ["Hello"]}])
+    began_at = time.monotonic()
+    other, _ = await run_trial(world, other_id, webhookUrl=f"{candidates.url}/good")
+    assert (other["tally"]["passed"], time.monotonic() - began_at < HAND_OVER_DEADLINE.total_seconds() / 2) == (1, True)
+    assert len(candidates.bodies) == MAX_AT_ONCE + 1
+    assert (await world.tenant.call("GET", f"/trials/{hanging['trialId']}"))["state"] == "running"
+    await world.tenant.call("POST", f"/trials/{hanging['trialId']}/stop")
+    candidates.is_over.set()
 
 
 async def test_a_slow_trial_leaves_the_lane_to_others(world: World, candidates: Candidates) -> None:

@@ -58,6 +58,8 @@ class Candidates:
     secret: str = ""
     judged: list[Data] = field(default_factory=list)
     judged_ids: list[str] = field(default_factory=list)
+    is_over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the one that hangs may answer."""
 
     async def answer(self, request: Request) -> Response:
         body = await request.body()
@@ -67,6 +69,8 @@ class Candidates:
         name = request.path_params["name"]
         if name == "fails":
             return JSONResponse({}, 500)
+        if name == "hangs":
+            await self.is_over.wait()
         if name == "slow":
             await asyncio.sleep(1.5)
         if name == "later-and-slow" and len(self.bodies) > 1:

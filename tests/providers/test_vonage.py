@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from app.domain.carriage import (
     NumberPage,
     Outcome,
     OutgoingText,
+    Price,
     Receipt,
     TextPart,
     VendorNumber,
@@ -633,7 +635,9 @@ def test_a_status_webhook_reads_as(given: WebhookRequest, expected: list[Receipt
     assert vonage.read_status(given) == expected
 
 
-OLD_WORD = replace(WORD, provider_message_id="0A09", part="0A09")
+OLD_WORD = replace(
+    WORD, provider_message_id="0A09", part="0A09", price=Price(Decimal("0.0333"), "EUR"), is_price_of_part=True
+)
 
 
 def old_receipt(status: str, code: str = "0", how: str = "form", **changed: str) -> WebhookRequest:

@@ -65,7 +65,15 @@ FROM information_schema.columns WHERE table_schema = 'public'
 """
 
 
-TAKEN_AWAY: dict[str, list[str]] = {}
+TAKEN_AWAY: dict[str, list[str]] = {
+    # No release knows figures yet.
+    "0044": [
+        "figures.measure is gone",
+        "figures.value is gone",
+        "figures.level must be given",
+        "figures.counts must be given",
+    ],
+}
 """By revision: what no code of the release before names any more."""
 
 
@@ -104,7 +112,7 @@ async def test_each_revision_only_adds_to_the_one_before(empty_database_url: str
         rows = await connection.fetch(SHAPE)
         await connection.close()
         after = {(row[0], row[1]): (row[2], row[3], row[4]) for row in rows}
-        assert narrowed(before, after) == TAKEN_AWAY.get(revision, []), revision
+        assert sorted(narrowed(before, after)) == sorted(TAKEN_AWAY.get(revision, [])), revision
         before = after
     assert before
 

@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -23,6 +24,7 @@ POSTGRES_TYPES: dict[Any, set[str]] = {
     int: {"int2", "int4", "int8"},
     bool: {"bool"},
     float: {"float8"},
+    Decimal: {"numeric"},
     bytes: {"bytea"},
     datetime: {"timestamptz"},
     timedelta: {"interval"},

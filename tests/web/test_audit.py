@@ -37,7 +37,7 @@ async def test_each_change_names_what_it_changed_from_what_to_what(tenant: Tenan
     for field, value, before in (
         ("defaultCountry", "DE", "US"), ("possibleOptOut", "forward", "hold"), ("answerShortCodes", True, False),
         ("textsPerDay", 500, None), ("undoSeconds", 5, None), ("allowedCountries", ["DE", "FR"], None),
-        ("helpText", "Write to us", None),
+        ("helpText", "Write to us", None), ("timezone", "America/New_York", "UTC"),
         ("quietHours", {"enabled": True, "start": "08:00", "end": "21:00"},
          {"enabled": False, "start": "08:00", "end": "21:00"}),
     ):  # fmt: skip

@@ -69,4 +69,8 @@ async def test_a_kept_turn_is_tried_and_read_side_by_side(
     assert "Not passed" in await stranger.page(f"{here}?show=failed")
     assert "0 of 1 passed" in await stranger.page("/settings/trials")
     assert "/stop" not in shown, "what is done cannot be stopped"
+    new = await stranger.page("/settings/trials/new")
+    of_shadow = await stranger.submit(new, "/new", **fields | {"webhookUrl": "", "ofShadow": "1"})
+    assert "the agent's shadow" in texts_of(await stranger.page("/settings/trials"))
+    assert "No answer was judged yet." in await ended(stranger, of_shadow.headers["location"]), "it had none"
     assert (await stranger.page(f"{here}?after=zzz")).count("<tr>") == 0

@@ -44,6 +44,7 @@ from app.providers.reading import (
     judge_failure,
     parse_object,
     read_parameters,
+    read_price,
 )
 from app.providers.signatures import is_expected, sign_base64
 
@@ -59,6 +60,8 @@ MEDIA_INDEXES = range(11)
 """At most ten attachments, counted from 1; some webhooks count from 0."""
 ACCOUNT_CODES = errors.ACCOUNT_CODES
 ERROR_MEANINGS = errors.ERROR_MEANINGS
+CURRENCY = "USD"
+"""Receipts and records name none: Plivo charges in US dollars."""
 STATUSES: dict[str, MessageStatus] = {
     "queued": "sending",
     "sent": "sent",
@@ -155,6 +158,7 @@ def read_status(hook: WebhookRequest) -> list[Receipt]:
             has_opted_out=code in errors.OPT_OUT_CODES,
             at=next((at for at in times if at), None),
             part=_get_part(form),
+            price=read_price(form.get("TotalAmount"), CURRENCY),
         )
     ]
 
@@ -182,7 +186,13 @@ def read_lookup(response: httpx.Response, text: OutgoingText, since: datetime) -
     open_items = [item for item in newer_items if not _has_other_numbers(item, pair)]
     # The list does not hold the texts, so numbers and time must match.
     matches = [
-        LookupMatch(uuid, STATUSES.get(get_text(item, "message_state") or ""), at, _get_error_code(item, "error_code"))
+        LookupMatch(
+            uuid,
+            STATUSES.get(get_text(item, "message_state") or ""),
+            at,
+            _get_error_code(item, "error_code"),
+            price=read_price(item.get("total_amount"), CURRENCY),
+        )
         for item in open_items
         if (at := get_time(item, "message_time"))
         and _get_number_pair(item) == pair

@@ -23,6 +23,7 @@ from app.providers.twilio.messages import (
     read_lookup,
     read_numbers,
     read_outcome,
+    read_prices,
 )
 from app.providers.twilio.webhooks import is_genuine, read_inbound, read_status
 
@@ -49,6 +50,7 @@ __all__ = [
     "read_lookup",
     "read_numbers",
     "read_outcome",
+    "read_prices",
     "read_status",
 ]
 

@@ -15,11 +15,21 @@ from app.domain.carriage import (
     NumberPage,
     Outcome,
     OutgoingText,
+    PricedText,
+    PricePage,
     VendorNumber,
 )
 from app.domain.phones import from_carrier
 from app.domain.words import MessageStatus
-from app.providers.reading import CAPABILITIES, filter_objects, get_object, get_retry_seconds, is_older, parse_object
+from app.providers.reading import (
+    CAPABILITIES,
+    filter_objects,
+    get_object,
+    get_price,
+    get_retry_seconds,
+    is_older,
+    parse_object,
+)
 from app.providers.requests import (
     build_attachment_request,
     build_basic_auth,
@@ -73,7 +83,8 @@ def read_outcome(response: httpx.Response) -> Outcome:
     detail = str(answer.get("message") or f"HTTP {response.status_code}")
     if response.is_success:
         if isinstance(sid := answer.get("sid"), str) and sid:
-            return Outcome("accepted", provider_message_id=sid)
+            price = get_price(answer, "price", "price_unit")
+            return Outcome("accepted", provider_message_id=sid, price=price)
         return Outcome("unknown", detail="a success without a message sid")
     if code in OPT_OUT_CODES:
         return Outcome("opted_out", code=code, detail=detail)
@@ -156,6 +167,22 @@ def read_history(response: httpx.Response, since: datetime) -> InboundPage | Non
     return InboundPage(texts, _get_next_page(answer))
 
 
+def read_prices(response: httpx.Response) -> PricePage | None:
+    """The prices in an answer to a history request; None when it is not such a list."""
+    answer = parse_object(response.content)
+    items = answer.get("messages")
+    if not response.is_success or not isinstance(items, list):
+        return None
+    texts = tuple(
+        PricedText(sid, price)
+        for item in filter_objects(items)
+        if item.get("direction") == "outbound-api"
+        and isinstance(sid := item.get("sid"), str)
+        and (price := get_price(item, "price", "price_unit"))
+    )
+    return PricePage(texts, _get_next_page(answer))
+
+
 def build_media_request(account: Account, url: str) -> httpx.Request:
     return build_attachment_request(url, _build_auth_headers(account), account.base_url or BASE_URL, "twilio.com")
 
@@ -202,7 +229,8 @@ def _build_auth_headers(account: Account) -> dict[str, str]:
 def _build_match(item: Mapping[str, Any], text: OutgoingText) -> LookupMatch:
     status, created_at = STATUSES.get(str(item.get("status"))), _get_created_at(item)
     sure = created_at is not None and item.get("body") == text.text
-    return LookupMatch(item["sid"], status, created_at, _get_error_code(item), sure)
+    price = get_price(item, "price", "price_unit")
+    return LookupMatch(item["sid"], status, created_at, _get_error_code(item), sure, price)
 
 
 def _is_other_text(item: Mapping[str, Any], text: OutgoingText, since: datetime) -> bool:

@@ -22,6 +22,7 @@ from app.providers.reading import (
     filter_objects,
     get_line,
     get_object,
+    get_price,
     get_text,
     get_time,
     judge_failure,
@@ -213,6 +214,7 @@ def read_receipt(parameters: Mapping[str, Any], message_parameter: str | None) -
         code=None if code == "0" else code,
         has_opted_out=code in OPT_OUT_CODES,
         at=get_time(parameters, "timestamp"),
+        price=get_price(get_object(parameters, "usage"), "price", "currency"),
     )
 
 

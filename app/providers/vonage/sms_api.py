@@ -15,7 +15,7 @@ from typing import Any
 from app.domain.carriage import Account, InboundText, Receipt, TextPart
 from app.domain.phones import from_carrier
 from app.domain.words import MessageStatus
-from app.providers.reading import clean_text, get_line, get_time, parse_object
+from app.providers.reading import clean_text, get_line, get_time, parse_object, read_price
 from app.providers.signatures import TIMESTAMP, require_fresh
 from app.providers.vonage.errors import OPT_OUT_CODES
 
@@ -28,6 +28,8 @@ STATUSES: dict[str, MessageStatus] = {
     "failed": "undelivered",
     "rejected": "undelivered",
 }
+CURRENCY = "EUR"
+"""These receipts name none; those of the Messages API do, and have no other."""
 SMALL_NUMBER = re.compile(r"[0-9]{1,3}")
 MAX_PARTS = 255
 DIGESTS = ("md5", "sha1", "sha256", "sha512")
@@ -110,6 +112,8 @@ def read_receipt(parameters: Mapping[str, Any], message_parameter: str | None) -
         code=None if code == "0" else code,
         has_opted_out=code in OPT_OUT_CODES,
         at=get_time(parameters, "message-timestamp"),
+        price=read_price(parameters.get("price"), CURRENCY),
+        is_price_of_part=True,
         part=carrier_id,  # each part has an id of its own; the client-ref is the same
     )
 

@@ -15,7 +15,7 @@ from app.store.schema.figures import Figure, FigureCursor, FigureHour
 from app.store.schema.hooks import QueuedEvent, SubjectBacklog, WebhookDelivery, WebhookEndpoint
 from app.store.schema.imports import Import, ImportPart, ImportRefusal
 from app.store.schema.inbox import InboundPart, ProviderIdSeen
-from app.store.schema.lines import FormerCredentials, PhoneNumber, ProviderAccount
+from app.store.schema.lines import FormerCredentials, PhoneNumber, PriceFetch, ProviderAccount
 from app.store.schema.notices import NoticeWayRow
 from app.store.schema.outbox import Attempt, Bulk, EarlyReceipt, Outbox
 from app.store.schema.team import ReadMark, SavedView
@@ -55,6 +55,7 @@ __all__ = [
     "NoticeWayRow",
     "Outbox",
     "PhoneNumber",
+    "PriceFetch",
     "ProviderAccount",
     "ProviderIdSeen",
     "QueuedEvent",

@@ -1,8 +1,9 @@
 """Figures, counted by the hour."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import BigInteger, Index
+from sqlalchemy import BigInteger, Computed, Index
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import INTERVAL
 from sqlalchemy.orm import Mapped, mapped_column
@@ -37,18 +38,38 @@ class FigureHour(Table):
     """How long the last count took: an hour that takes long is counted less often."""
 
 
+def _summed_column(measure: str) -> Mapped[Any]:
+    """One of the counts, which is read ten times as fast as out of `counts`."""
+    return mapped_column(BigInteger, Computed(f"(counts -> '{measure}'::text)::bigint", persisted=True))
+
+
 class Figure(Table):
-    """What was counted of a measure in an hour. '' where there is no campaign, agent or source."""
+    """What was counted in an hour. '' where there is no campaign, agent or source.
+
+    `level`: `full`; or a sum of these, in which only one column or none is kept: of the `tenant`, of a
+    `campaign`, of an `agent`."""
 
     __tablename__ = "figures"
     __table_args__ = (tenant_constraint(),)
     tenant_id: Mapped[str] = id_key()
+    level: Mapped[str] = mapped_column(primary_key=True)
     hour: Mapped[datetime] = mapped_column(primary_key=True)
     campaign_id: Mapped[str] = id_key()
     our_number: Mapped[str] = id_key()
     sms_agent_id: Mapped[str] = id_key()
     source: Mapped[str] = mapped_column(primary_key=True)
-    measure: Mapped[str] = mapped_column(primary_key=True)
     side: Mapped[str] = mapped_column(Id, primary_key=True, server_default="")
     """`experiment_….a` or `experiment_….b`; '' outside of A/B tests."""
-    value: Mapped[int] = mapped_column(BigInteger)
+    counts: Mapped[dict[str, Any]]
+    """By measure."""
+    texts: Mapped[int | None] = _summed_column("texts")
+    delivered: Mapped[int | None] = _summed_column("delivered")
+    texted: Mapped[int | None] = _summed_column("texted")
+    replied: Mapped[int | None] = _summed_column("replied")
+    qualified: Mapped[int | None] = _summed_column("qualified")
+    opt_outs: Mapped[int | None] = _summed_column("optOuts")
+    turns: Mapped[int | None] = _summed_column("turns")
+    timed_turns: Mapped[int | None] = _summed_column("timedTurns")
+    agent_ms: Mapped[int | None] = _summed_column("agentMs")
+    hand_offs: Mapped[int | None] = _summed_column("handOffs")
+    stale_replies: Mapped[int | None] = _summed_column("staleReplies")

@@ -59,6 +59,22 @@ class ProviderAccount(Table):
     updated_at: Mapped[datetime] = created_at_column()
 
 
+class PriceFetch(Table):
+    """Of an account whose carrier tells prices only in its record: when it is read next."""
+
+    __tablename__ = "price_fetches"
+    __table_args__ = (
+        tenant_reference("account_id", "provider_accounts", ondelete="CASCADE"),
+        Index(None, "due_at"),
+    )
+    tenant_id: Mapped[str] = id_key()
+    account_id: Mapped[str] = id_key()
+    since: Mapped[datetime]
+    """Older texts have their prices."""
+    due_at: Mapped[datetime]
+    """During a fetch, when another worker may take it."""
+
+
 class FormerCredentials(Table):
     """Credentials that were replaced. They check webhooks for a while, and send nothing."""
 

@@ -1,8 +1,9 @@
 """Texts on their way to carriers."""
 
 from datetime import datetime
+from decimal import Decimal
 
-from sqlalchemy import Index, Integer, SmallInteger
+from sqlalchemy import Index, Integer, Numeric, SmallInteger
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -99,5 +100,7 @@ class EarlyReceipt(Table):
     code: Mapped[str | None]
     message: Mapped[str | None]
     opted_out: Mapped[bool] = flag_column(False)
+    price: Mapped[Decimal | None] = mapped_column(Numeric)
+    currency: Mapped[str | None]
     at: Mapped[datetime]
     received_at: Mapped[datetime] = created_at_column()

@@ -29,6 +29,8 @@ class Tenant(Table):
     name: Mapped[str]
     default_provider: Mapped[str | None]
     default_country: Mapped[str] = mapped_column(server_default="US")
+    timezone: Mapped[str] = mapped_column(server_default="UTC")
+    """The days of figures are days of this zone."""
     quiet_hours: Mapped[dict[str, Any]] = mapped_column(
         server_default=sql("""'{"enabled": false, "start": "08:00", "end": "21:00"}'""")
     )

@@ -1,9 +1,10 @@
 """Threads and their texts."""
 
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Index, SmallInteger, UniqueConstraint
+from sqlalchemy import Index, Numeric, SmallInteger, UniqueConstraint
 from sqlalchemy import text as sql
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -173,6 +174,9 @@ class Message(Table):
     provider_message_id: Mapped[str | None] = mapped_column(Id)
     encoding: Mapped[str | None]
     segments: Mapped[int | None] = mapped_column(SmallInteger)
+    price: Mapped[Decimal | None] = mapped_column(Numeric)
+    """What the carrier says that the text costs. None: it has not said."""
+    currency: Mapped[str | None]
     error_code: Mapped[str | None]
     error_message: Mapped[str | None]
     turn_id: Mapped[str | None] = mapped_column(Id)

@@ -1,5 +1,5 @@
 """The audit: who changed which setting, number, account, agent, A/B test, campaign, canned reply, webhook
-endpoint, key or person."""
+endpoint, key, person, corpus or trial."""
 
 from datetime import datetime
 from typing import Annotated, Any, get_args

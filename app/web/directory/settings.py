@@ -10,6 +10,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from app.commands import brakes
 from app.commands import tenants as commands
 from app.commands.directory import require_found
+from app.commands.leads import available_timezones
 from app.domain.callers import Caller
 from app.domain.law.rules import RULES_BY_ID
 from app.domain.words import LawSwitch, PossibleOptOut
@@ -40,7 +41,14 @@ def _require_rule(rule: str) -> str:
     return rule
 
 
+def _require_zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("must be an IANA time zone, such as America/New_York")
+    return name
+
+
 Country = Annotated[str, AfterValidator(_require_country)]
+Zone = Annotated[str, AfterValidator(_require_zone)]
 Cap = Annotated[int, Field(ge=0, le=1000)]
 Hour = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")]
 
@@ -64,6 +72,8 @@ class LawException(Body):
 class SettingsChange(Body):
     default_provider: ProviderName | None = None
     default_country: Country | None = None
+    timezone: Zone | None = None
+    """The days of the figures are days of this zone."""
     quiet_hours: QuietHoursBody | None = None
     law_rules: LawSwitch | None = None
     """`on`: texts keep the hours and caps that the law has where their recipient lives. Not legal advice."""

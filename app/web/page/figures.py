@@ -12,14 +12,17 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from app.commands.leads import available_timezones
-from app.domain.figures import MEASURES, get_interval
+from app.domain.figures import MEASURES, get_costs, get_parts
 from app.store import figures as store
 from app.store import page as choices
+from app.store import tenants
 from app.store.engine import ReadTx
 from app.store.figures import Dimension, FigureFilter, FigureGroup
-from app.web.figures import MAX_CSV_ROWS, build_csv, get_parts
+from app.web.figures import MAX_CSV_ROWS, build_csv
 from app.web.page import render
 from app.web.page.charts import Chart, build_chart
+from app.web.page.key_figures import Counts, Share, build_key_figures, describe_costs, find_best_hour, share
+from app.web.page.list_filter import format_hour
 from app.web.page.settings.admin_request import AdminGet
 
 router = APIRouter(include_in_schema=False)
@@ -30,63 +33,19 @@ SPANS: dict[Span, tuple[str, int]] = {
     "quarter": ("Last 90 days", 90),
 }
 EXPORT_DIMENSIONS: list[Dimension] = ["day", "campaign", "agent"]
+HOUR_MEASURES = ("texted", "replied")
+CAMPAIGN_MEASURES = ("texts", "delivered", "texted", "replied", "qualified", "optOuts")
+AGENT_MEASURES = ("texts", "turns", "timedTurns", "agentMs", "handOffs", "staleReplies", "texted", "qualified")
 Campaign = Annotated[str, Query(max_length=64)]
-Counts = Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A share of some cases, in percent, with its 95 % interval."""
-
-    count: int
-    total: int
-
-    @property
-    def percent(self) -> float | None:
-        return 100 * self.count / self.total if self.total else None
-
-    @property
-    def ends(self) -> tuple[float, float] | None:
-        interval = get_interval(self.count, self.total)
-        return (100 * interval[0], 100 * interval[1]) if interval else None
-
-
-@dataclass(frozen=True, slots=True)
-class KeyFigure:
-    """A figure, and what it was in the span before. `is_good`: more of it is better; None: neither."""
-
-    name: str
-    value: float | None
-    before: float | None
-    unit: str = ""
-    is_good: bool | None = None
-
-    @property
-    def change(self) -> float | None:
-        """The change: of shares in points, of others in percent of the value before."""
-        if self.value is None or self.before is None:
-            return None
-        if self.unit == "%":
-            return self.value - self.before
-        return 100 * (self.value - self.before) / self.before if self.before else None
-
-    @property
-    def is_as_before(self) -> bool:
-        return self.change is not None and abs(self.change) < (0.05 if self.unit == "%" else 1)
-
-    @property
-    def kind(self) -> str:
-        if self.is_good is None or self.change is None or self.is_as_before:
-            return ""
-        return "better" if (self.change > 0) == self.is_good else "worse"
 
 
 @dataclass(frozen=True, slots=True)
 class ChartRow:
-    """A row of the table behind a chart."""
+    """A row of the table behind a chart. `share`: of the second value in the first, where it says something."""
 
     name: str
     values: Sequence[int]
+    share: Share | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +60,14 @@ class TableRow:
     def share(self, part: str, whole: str) -> Share:
         return share(self.counts, part, whole)
 
-
-def share(counts: Counts, part: str, whole: str) -> Share:
-    total = counts.get(whole, 0)
-    return Share(min(counts.get(part, 0), total), total)
+    @property
+    def cost_per_qualified(self) -> str:
+        return describe_costs(get_costs(self.counts).per_qualified)
 
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """The days that are shown, and those before them, in the person's time zone."""
+    """The days that are shown, and those before them, in the tenant's time zone."""
 
     first: date
     count: int
@@ -118,16 +76,32 @@ class Days:
 
     def build_filter(self, *, before: bool = False) -> FigureFilter:
         first = self.first - timedelta(days=self.count if before else 0)
-        start, end = (datetime.combine(day, time(), self.zone) for day in (first, first + timedelta(days=self.count)))
-        campaigns = [self.campaign] if self.campaign else None
-        return FigureFilter(start.astimezone(UTC), end.astimezone(UTC), self.zone.key, campaigns)
+        start, end = (self._get_first_hour(day) for day in (first, first + timedelta(days=self.count)))
+        return FigureFilter(start, end, self.zone.key, [self.campaign] if self.campaign else None)
+
+    def _get_first_hour(self, day: date) -> datetime:
+        """The first hour (UTC) of the day: in some zones it begins later than the day."""
+        midnight = datetime.combine(day, time(), self.zone).astimezone(UTC)
+        return midnight + timedelta(minutes=-midnight.minute % 60)
+
+    @property
+    def begin(self) -> str:
+        """When a day begins, by the clock on the wall: not at midnight where hours are not those of UTC."""
+        return f"{self._get_first_hour(self.first).astimezone(self.zone):%H:%M}"
 
     def list_days(self) -> list[date]:
         return [self.first + timedelta(days=place) for place in range(self.count)]
 
+    def build_link(self, **narrowed: str) -> str:
+        """The conversations that were opened in these days."""
+        filters = self.build_filter()
+        place = {"campaign": self.campaign, **narrowed}
+        opened = {"opened_from": format_hour(filters.start), "opened_to": format_hour(filters.end)}
+        return f"/conversations?{urlencode({name: value for name, value in place.items() if value} | opened)}"
 
-def _get_days(page: AdminGet, span: Span, campaign: str) -> Days:
-    name = getattr(page.zone, "key", "UTC")
+
+async def _get_days(read: ReadTx, page: AdminGet, span: Span, campaign: str) -> Days:
+    name = await tenants.get_zone(read, page.tenant_id)
     zone = ZoneInfo(name if name in available_timezones() else "UTC")
     count = SPANS[span][1]
     return Days(datetime.now(zone).date() - timedelta(days=count - 1), count, zone, campaign)
@@ -137,7 +111,9 @@ def _get_days(page: AdminGet, span: Span, campaign: str) -> Days:
 class ShownFigures:
     """What the page reads."""
 
+    days: Days
     before: Counts
+    now: Counts
     by_day: dict[str, Counts]
     by_hour: dict[str, Counts]
     by_campaign: dict[str, Counts]
@@ -146,25 +122,32 @@ class ShownFigures:
     agent_names: dict[str, str]
 
 
-async def _read_figures(read: ReadTx, tenant_id: str, days: Days) -> ShownFigures:
+async def _read_figures(read: ReadTx, page: AdminGet, span: Span, campaign: str) -> ShownFigures:
+    tenant = page.tenant_id
+    days = await _get_days(read, page, span, campaign)
     filters = days.build_filter()
+    by_day = await _count_by(read, tenant, filters, "day")
+    now_counts = _sum_up(by_day.values())
+    costs = [f"threadCost.{currency}" for currency in get_costs(now_counts).threads]
     return ShownFigures(
-        before=await _count(read, tenant_id, days.build_filter(before=True)),
-        by_day=await _count_by(read, tenant_id, filters, "day"),
-        by_hour=await _count_by(read, tenant_id, filters, "hourOfDay"),
-        by_campaign=await _count_by(read, tenant_id, filters, "campaign"),
-        by_agent=await _count_by(read, tenant_id, filters, "agent"),
-        campaigns=(await choices.get_choices(read, tenant_id)).campaigns,
-        agent_names=await store.get_agent_names(read, tenant_id),
+        days=days,
+        before=await _count(read, tenant, days.build_filter(before=True)),
+        now=now_counts,
+        by_day=by_day,
+        by_hour=await _count_by(read, tenant, filters, "hourOfDay", HOUR_MEASURES),
+        by_campaign=await _count_by(read, tenant, filters, "campaign", [*CAMPAIGN_MEASURES, *costs]),
+        by_agent=await _count_by(read, tenant, filters, "agent", AGENT_MEASURES),
+        campaigns=(await choices.get_choices(read, tenant)).campaigns,
+        agent_names=await store.get_agent_names(read, tenant),
     )
 
 
 @router.get("/figures")
 async def show_figures(page: AdminGet, span: Span = "month", campaign: Campaign = "") -> Response:
-    days = _get_days(page, span, campaign)
-    lagging = await page.run_lagging_read(lambda read: _read_figures(read, page.tenant_id, days))
+    lagging = await page.run_lagging_read(lambda read: _read_figures(read, page, span, campaign))
     figures = lagging.value
-    now_counts = _sum_up(figures.by_day.values())
+    days, now_counts = figures.days, figures.now
+    links = {measure: days.build_link(reached=measure) for _, measure in FUNNEL}
     day_rows = [(f"{day:%a} {day.day} {day:%b}", figures.by_day.get(day.isoformat(), {})) for day in days.list_days()]
     hour_rows = [(f"{hour:02}:00", figures.by_hour.get(f"{hour:02}", {})) for hour in range(24)]
     return page.render_page(
@@ -173,18 +156,23 @@ async def show_figures(page: AdminGet, span: Span = "month", campaign: Campaign 
         span=span,
         campaign=campaign,
         campaigns=figures.campaigns,
-        key_figures=build_key_figures(now_counts, figures.before),
-        funnel=[(name, now_counts.get(measure, 0), share(now_counts, measure, "texted")) for name, measure in FUNNEL],
+        key_figures=build_key_figures(now_counts, figures.before, links),
+        funnel=[
+            (name, now_counts.get(measure, 0), share(now_counts, measure, "texted"), links[measure])
+            for name, measure in FUNNEL
+        ],
         charts=[
             ("Texts a day", ("texts of yours", "failed texts"), *_chart(day_rows, "texts", "failed")),
             ("Replies by the hour of opening", ("texted", "replied"), *_chart(hour_rows, "texted", "replied")),
         ],
-        campaign_rows=_list_rows(figures.by_campaign, dict(figures.campaigns), "No campaign", has_links=True),
+        best_hour=find_best_hour(hour_rows),
+        campaign_rows=_list_rows(figures.by_campaign, dict(figures.campaigns), "No campaign", days),
         agent_rows=[row for row in _list_rows(figures.by_agent, figures.agent_names, "") if row.id],
-        statuses=_list_statuses(now_counts, campaign),
-        opt_outs=get_parts(dict(now_counts), "optOuts"),
+        statuses=_list_statuses(now_counts, days),
+        opt_outs=get_parts(now_counts, "optOuts"),
+        counts=now_counts,
         definitions=MEASURES,
-        zone_name=days.zone.key,
+        days=days,
         as_of=lagging.as_of,
     )
 
@@ -192,9 +180,9 @@ async def show_figures(page: AdminGet, span: Span = "month", campaign: Campaign 
 @router.get("/figures/export")
 async def export_figures(page: AdminGet, span: Span = "month", campaign: Campaign = "") -> Response:
     """A row for each day, campaign and agent."""
-    filters = _get_days(page, span, campaign).build_filter()
 
     async def list_groups(read: ReadTx) -> list[FigureGroup]:
+        filters = (await _get_days(read, page, span, campaign)).build_filter()
         return await store.list_groups(read, page.tenant_id, filters, EXPORT_DIMENSIONS, None, MAX_CSV_ROWS)
 
     groups = (await page.run_lagging_read(list_groups)).value
@@ -213,66 +201,45 @@ def _sum_up(groups: Iterable[Counts]) -> Counts:
     return total
 
 
-async def _count_by(read: ReadTx, tenant_id: str, filters: FigureFilter, by: Dimension) -> dict[str, Counts]:
-    return {group.names[0]: group.values for group in await store.list_groups(read, tenant_id, filters, [by])}
+async def _count_by(
+    read: ReadTx, tenant_id: str, filters: FigureFilter, by: Dimension, measures: Sequence[str] | None = None
+) -> dict[str, Counts]:
+    groups = await store.list_groups(read, tenant_id, filters, [by], measures=measures)
+    return {group.names[0]: group.values for group in groups}
 
 
 FUNNEL = (("Texted", "texted"), ("Replied", "replied"), ("Qualified", "qualified"))
 
 
-def build_key_figures(now: Counts, before: Counts) -> list[KeyFigure]:
-    """The line at the top."""
-
-    def build_rate(name: str, part: str, whole: str, *, is_good: bool) -> KeyFigure:
-        percents = [share(counts, part, whole).percent for counts in (now, before)]
-        return KeyFigure(name, percents[0], percents[1], "%", is_good)
-
-    def build_mean(name: str, part: str, whole: str, divisor: int, unit: str) -> KeyFigure:
-        means = [
-            counts.get(part, 0) / counts[whole] / divisor if counts.get(whole) else None for counts in (now, before)
-        ]
-        return KeyFigure(name, means[0], means[1], unit, is_good=False)
-
-    return [
-        KeyFigure("Texts", now.get("texts", 0), before.get("texts", 0)),
-        KeyFigure("Segments", now.get("segments", 0), before.get("segments", 0)),
-        build_rate("Delivered", "delivered", "texts", is_good=True),
-        build_rate("Replied", "replied", "texted", is_good=True),
-        build_rate("Qualified", "qualified", "texted", is_good=True),
-        build_rate("Opted out", "optOuts", "texted", is_good=False),
-        build_mean("First reply after", "replySeconds", "replied", 60, "min"),
-        build_mean("Agents answer in", "agentMs", "timedTurns", 1000, "s"),
-    ]
-
-
 def _chart(rows: Sequence[tuple[str, Counts]], *measures: str) -> tuple[Chart, list[ChartRow]]:
     """The chart, and the table behind it."""
     values = [[float(counts.get(measure, 0)) for _, counts in rows] for measure in measures]
-    table = [ChartRow(name, [counts.get(measure, 0) for measure in measures]) for name, counts in rows]
+    table = [
+        ChartRow(name, [counts.get(measure, 0) for measure in measures], share(counts, measures[1], measures[0]))
+        for name, counts in rows
+    ]
     return build_chart(*values), table
 
 
 def _list_rows(
-    counts_by_id: Mapping[str, Counts], names: Mapping[str, Any], without: str, *, has_links: bool = False
+    counts_by_id: Mapping[str, Counts], names: Mapping[str, Any], without: str, days: Days | None = None
 ) -> list[TableRow]:
-    """Those with the most texts first."""
+    """Those with the most texts first. `days`: they are campaigns, whose conversations of these days are linked."""
     rows = [
         TableRow(
             row_id,
             names.get(row_id) or row_id or without,
             counts,
-            f"/conversations?{urlencode({'campaign': row_id})}" if has_links and row_id else None,
+            days.build_link(campaign=row_id) if days and row_id else None,
         )
         for row_id, counts in counts_by_id.items()
     ]
     return sorted(rows, key=lambda row: (-row.counts.get("texts", 0), -row.counts.get("turns", 0), row.name))
 
 
-def _list_statuses(counts: Counts, campaign: str) -> list[tuple[str, int, str]]:
+def _list_statuses(counts: Counts, days: Days) -> list[tuple[str, int, str]]:
     """Each status in words, its threads, and the list of them."""
-    found = get_parts(dict(counts), "status")
-    place = {"campaign": campaign} if campaign else {}
     return [
-        (render.STATUS_WORDS.get(status, status), count, f"/conversations?{urlencode(place | {'status': status})}")
-        for status, count in sorted(found.items(), key=lambda item: -item[1])
+        (render.STATUS_WORDS.get(status, status), count, days.build_link(status=status))
+        for status, count in sorted(get_parts(counts, "status").items(), key=lambda item: -item[1])
     ]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import AfterValidator, BaseModel, Field
 
+from app.domain.figures import Reached
 from app.domain.words import View
 from app.store.page import FilterChoices
 from app.store.thread_filters import CommonFilter, ThreadFilter
@@ -60,6 +61,9 @@ class ListFilter(BaseModel):
     unread: Literal["", "1"] = ""
     view: View | Literal[""] = ""
     assigned: Annotated[str, Field(max_length=64)] = ""
+    opened_from: Annotated[str, Field(max_length=20)] = ""
+    opened_to: Annotated[str, Field(max_length=20)] = ""
+    reached: Reached | Literal[""] = ""
 
     def build_filter(self, zone: tzinfo, person_id: str) -> ThreadFilter:
         """Returns the filter for the store. Days are days in the person's time zone; views are the person's."""
@@ -78,12 +82,16 @@ class ListFilter(BaseModel):
             unread_by_person=bool(self.unread) and self.view not in ("", "all", "unread"),
             person_id=person_id,
             assigned_to={"": None, NOBODY: ""}.get(self.assigned, self.assigned),
+            opened_from=_parse_hour(self.opened_from),
+            opened_to=_parse_hour(self.opened_to),
+            reached=self.reached or None,
         )
 
     def build_lead_filter(self) -> CommonFilter | None:
         """Returns the filter for leads without a conversation; None if it can match none of them."""
         asks_about_threads = self.within or self.status or self.range or self.unread or self.view or self.assigned
-        if asks_about_threads or not self.search.strip():
+        is_from_figure = self.opened_from or self.opened_to or self.reached
+        if asks_about_threads or is_from_figure or not self.search.strip():
             return None
         return CommonFilter(
             campaign_ids=self.campaign or None,
@@ -137,8 +145,23 @@ class ActiveFilter:
     place: dict[str, Any]
 
 
+def format_hour(at: datetime) -> str:
+    """As a link of a figure has it; `_parse_hour` reads it."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M}Z"
+
+
+def _parse_hour(raw_time: str) -> datetime | None:
+    try:
+        return min(max(datetime.fromisoformat(raw_time).astimezone(UTC), EARLIEST), LATEST)
+    except (ValueError, OverflowError):
+        return None
+
+
+REACHED_WORDS = {"texted": "texted", "replied": "with a reply", "qualified": "qualified after a reply"}
+
+
 def list_active_filters(
-    list_filter: ListFilter, choices: FilterChoices, person_names: Mapping[str, str]
+    list_filter: ListFilter, choices: FilterChoices, person_names: Mapping[str, str], zone: tzinfo
 ) -> list[ActiveFilter]:
     """Returns what narrows the list besides its view, in the order of the form."""
     place = list_filter.model_dump()
@@ -158,6 +181,11 @@ def list_active_filters(
             chips.append(ActiveFilter(label, names.get(value, value), place | {field: other_values}))
     if list_filter.range:
         chips.append(ActiveFilter("Date", _describe_range(list_filter), place | {"range": "", "start": "", "end": ""}))
+    if list_filter.opened_from or list_filter.opened_to:
+        words = _describe_opened(list_filter, zone)
+        chips.append(ActiveFilter("Opened", words, place | {"opened_from": "", "opened_to": ""}))
+    if list_filter.reached:
+        chips.append(ActiveFilter("Only", REACHED_WORDS[list_filter.reached], place | {"reached": ""}))
     if list_filter.assigned:
         name = person_names.get(list_filter.assigned, list_filter.assigned)
         chips.append(ActiveFilter("Assigned to", name, place | {"assigned": ""}))
@@ -175,6 +203,17 @@ def _describe_range(list_filter: ListFilter) -> str:
     if start or end:
         return f"from {_format_date(start)}" if start else f"up to {_format_date(end)}"
     return DATE_RANGES["custom"]
+
+
+def _describe_opened(list_filter: ListFilter, zone: tzinfo) -> str:
+    """The days, by the clock of who reads: those of the figure may begin at another hour."""
+    start, end = _parse_hour(list_filter.opened_from), _parse_hour(list_filter.opened_to)
+    words = [
+        f"{word} {_format_date(at.astimezone(zone).date())}"
+        for word, at in (("from", start), ("to", end and end - timedelta(hours=1)))
+        if at
+    ]
+    return " ".join(words) or "at any time"
 
 
 def _format_date(day: date | None) -> str:

@@ -232,7 +232,7 @@ async def _build_list_context(
         "ranges": DATE_RANGES,
         "choices": choices,
         "active_filters": list_active_filters(
-            list_filter, choices, {id: colleague.name for id, colleague in colleagues.items()}
+            list_filter, choices, {id: colleague.name for id, colleague in colleagues.items()}, visit.zone
         ),
         **await views_bar.build_context(read, visit.person, list_filter),
         **await views_bar.build_row_context(read, visit.person, filters, [row.interaction_id for _, row in page]),

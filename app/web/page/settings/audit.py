@@ -24,6 +24,8 @@ SUBJECT_WORDS = {
     "endpoint": "the webhook endpoint",
     "key": "the API key",
     "person": "the person",
+    "corpus": "the corpus",
+    "trial": "the trial",
 }
 
 

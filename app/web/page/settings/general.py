@@ -43,6 +43,14 @@ GROUPS = group_fields(
         choices=choices.COUNTRIES,
     ),
     Field(
+        "timezone",
+        "Time zone of figures",
+        "choice",
+        required=True,
+        choices=choices.ZONES,
+        hint="The days of the figures are days of this zone.",
+    ),
+    Field(
         "smartEncoding",
         "Replace typographic characters",
         "switch",

@@ -37,6 +37,7 @@ GROUPS = group_fields(
     Field("corpusId", "Corpus", "choice", required=True, hint="Its turns are posted once each."),
     Field("smsAgentId", "SMS agent", "choice", required=True, hint="Its secret signs the requests."),
     Field("webhookUrl", "Candidate's webhook", hint="If empty, the agent's own."),
+    Field("ofShadow", "Judge what the agent's shadow has answered", "switch", hint="Then nothing is posted."),
     Field("perMinute", "Pace", "whole", unit="turns per minute", required=True),
     Heading("Checks", "What each answer must be like. What is empty is not checked."),
     Field("checks.mustContain", "It contains", "tags", hint="Separated by commas."),
