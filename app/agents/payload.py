@@ -160,7 +160,7 @@ def build_turn(
     }
     if context.notes:
         interaction["notes"] = context.notes
-    built: Turn = {
+    turn_payload: Turn = {
         "message": {
             "combinedText": "\n".join(text.text for text in texts),
             "messageCount": len(texts),
@@ -206,8 +206,8 @@ def build_turn(
         "timestamp": now,
     }
     if experiment:
-        built["turn"]["experiment"] = experiment
-    return built
+        turn_payload["turn"]["experiment"] = experiment
+    return turn_payload
 
 
 def _build_text(text: TranscriptText) -> TurnText:

@@ -7,7 +7,7 @@ from typing import Literal
 
 SENT_STATUSES = ("sent", "delivered", "failed", "undelivered", "unknown")
 """A text with one of these statuses was handed to the carrier."""
-Reached = Literal["texted", "replied", "qualified"]
+ReachedStep = Literal["texted", "replied", "qualified"]
 """How far a thread came; each step holds those before it."""
 MEASURES = {
     "texts": "texts of yours that were handed to the carrier",

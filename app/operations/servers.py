@@ -50,8 +50,8 @@ async def check_redis(url: str) -> Finding:
             policy = await _find_eviction_policy(client)
             await client.set(PROBE_KEY, "", px=1000)
     except ResponseError as error:
-        what = "is a read-only replica" if isinstance(error, ReadOnlyError) else f"takes no writes ({error})"
-        return Finding("BAD", "redis", f"{what}; texts and turns are up to a second late")
+        state = "is a read-only replica" if isinstance(error, ReadOnlyError) else f"takes no writes ({error})"
+        return Finding("BAD", "redis", f"{state}; texts and turns are up to a second late")
     except (RedisError, OSError, TimeoutError) as error:
         message = f"does not answer ({type(error).__name__}); texts and turns are up to a second late"
         return Finding("BAD", "redis", message)
@@ -121,8 +121,8 @@ async def check_standby(resources: Resources) -> Finding:
         if lag is not None and lag <= STANDBY_SECONDS:
             break
         if time.monotonic() > deadline:
-            what = "has replayed nothing yet" if lag is None else f"is {lag:.0f} s behind"
-            return Finding("BAD", "standby", f"{what}: does it still follow the primary?")
+            state = "has replayed nothing yet" if lag is None else f"is {lag:.0f} s behind"
+            return Finding("BAD", "standby", f"{state}: does it still follow the primary?")
         await asyncio.sleep(0.2)
     if not await reads.follows(resources.database):
         return Finding("BAD", "standby", "DATABASE_REPLICA_URL is a standby of another database: its figures are wrong")

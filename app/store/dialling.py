@@ -68,13 +68,13 @@ async def dial(url: str, **arguments: Any) -> Any:
     return connection
 
 
-async def dial_host(url: str, wanted: WantedHost = "read-write", **arguments: Any) -> tuple[Any, str]:
+async def dial_host(url: str, wanted_host: WantedHost = "read-write", **arguments: Any) -> tuple[Any, str]:
     """A connection to the one host of `url`, or to the first of several that takes writes; and the
-    URL of that host. `wanted` standby: to the first that is one. `arguments` are asyncpg's. Raises the
+    URL of that host. `wanted_host` standby: to the first that is one. `arguments` are asyncpg's. Raises the
     driver's error."""
     driver_urls = list_driver_urls(url)
-    if wanted == "standby" or len(driver_urls) > 1:
-        arguments["target_session_attrs"] = wanted
+    if wanted_host == "standby" or len(driver_urls) > 1:
+        arguments["target_session_attrs"] = wanted_host
     if len(driver_urls) == 1:
         return await asyncpg.connect(driver_urls[0], timeout=CONNECT_SECONDS, **arguments), driver_urls[0]
     attempts = {

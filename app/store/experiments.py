@@ -78,8 +78,8 @@ FROM seen s GROUP BY s.side
 async def count_sides(read: ReadTx, experiment: DueExperiment) -> dict[Side, SideCount]:
     """Counts the leads that got a turn, and what they did after it. Test leads do not count."""
     first_event = ids.first_since("evt", experiment.created_at)
-    found = await read.fetch(SideCount, COUNT_SIDES_SQL, experiment.tenant_id, experiment.experiment_id, first_event)
-    return _fill_sides(found)
+    counts = await read.fetch(SideCount, COUNT_SIDES_SQL, experiment.tenant_id, experiment.experiment_id, first_event)
+    return _fill_sides(counts)
 
 
 def read_counts(experiment: Experiment) -> dict[Side, SideCount]:
@@ -87,10 +87,10 @@ def read_counts(experiment: Experiment) -> dict[Side, SideCount]:
     return _fill_sides([SideCount(**count) for count in experiment.counts])
 
 
-def _fill_sides(found: Sequence[SideCount]) -> dict[Side, SideCount]:
+def _fill_sides(found_counts: Sequence[SideCount]) -> dict[Side, SideCount]:
     """By side; one without a lead has a count, too."""
     counts: dict[Side, SideCount] = {"a": SideCount("a"), "b": SideCount("b")}
-    return counts | {count.side: count for count in found}
+    return counts | {count.side: count for count in found_counts}
 
 
 RECORD_LOOK_SQL = f"""

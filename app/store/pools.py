@@ -62,7 +62,7 @@ def prepare_lagging_reads(url: str | None, two_roles: bool) -> LaggingReads:
     return LaggingReads(Standby(pool, trust))
 
 
-def _build_opening(url: str, two_roles: bool, trust: Trust, wanted: WantedHost = "read-write") -> OpenConnection:
+def _build_opening(url: str, two_roles: bool, trust: Trust, wanted_host: WantedHost = "read-write") -> OpenConnection:
     """What opens the connections of a pool."""
     server_settings = {
         "application_name": "leadsail-sms",
@@ -80,7 +80,7 @@ def _build_opening(url: str, two_roles: bool, trust: Trust, wanted: WantedHost =
     async def open_one(**extra_settings: str) -> Any:
         connection, host = await dial_host(
             url,
-            wanted,
+            wanted_host,
             command_timeout=STATEMENT_SECONDS,
             server_settings=server_settings | extra_settings,
         )

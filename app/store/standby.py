@@ -39,7 +39,7 @@ log = structlog.get_logger("standby")
 
 
 @dataclass(frozen=True, slots=True)
-class Lagging(Generic[T]):
+class LaggingValue(Generic[T]):
     """What a read found. `as_of`: what was written since then may be missing; None: nothing is."""
 
     value: T
@@ -140,7 +140,7 @@ class LaggingReads:
         tenant_id: str,
         read: Callable[[ReadTx], Awaitable[T]],
         check: Callable[[ReadTx], Awaitable[object]] | None = None,
-    ) -> Lagging[T]:
+    ) -> LaggingValue[T]:
         """What `read` returns, of a standby if one is near. `check` runs on the primary before, and raises
         if the standby must not answer: it may still have what was erased."""
         if self._standby and loop_time() >= self._retry_at:
@@ -151,15 +151,15 @@ class LaggingReads:
             if answer:
                 return answer
         async with primary.read_tx(tenant_id) as tx:
-            return Lagging(await read(tx), None)
+            return LaggingValue(await read(tx), None)
 
     async def _run_on_standby(
         self, standby: Standby, primary: Database, tenant_id: str, read: Callable[[ReadTx], Awaitable[T]]
-    ) -> Lagging[T] | None:
+    ) -> LaggingValue[T] | None:
         try:
             async with standby.read_tx(primary, tenant_id) as (tx, position):
                 if position.is_near:
-                    return Lagging(await read(tx), position.as_of)
+                    return LaggingValue(await read(tx), position.as_of)
         except Exception as error:  # whatever the cause: the primary answers
             if not isinstance(error, Problem) or isinstance(error, Unavailable | OutcomeUnknown):
                 self._note_failure(error)

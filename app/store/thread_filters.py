@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from app.domain import ids
-from app.domain.figures import SENT_STATUSES, Reached
+from app.domain.figures import SENT_STATUSES, ReachedStep
 from app.domain.words import INTERACTION_STATUSES, View
 from app.store.views import NEEDING_THREADS_SQL, PERSONAL_VIEWS, view_sql
 from app.store.waiting import waiting_since_sql
@@ -49,7 +49,7 @@ class ThreadFilter(CommonFilter):
     opened_from: datetime | None = None
     opened_to: datetime | None = None
     """When it was opened; half-open."""
-    reached: Reached | None = None
+    reached: ReachedStep | None = None
     """How far it came, as figures count it."""
 
     @property
@@ -73,7 +73,7 @@ FIRST_SENT_SQL = f"""(SELECT min(m.seq) FROM messages m WHERE m.tenant_id = t.te
     AND m.interaction_id = t.interaction_id AND m.role = 'agent' AND m.status {SENT_SQL})"""
 REPLIED_SQL = f"""EXISTS (SELECT FROM messages r WHERE r.tenant_id = t.tenant_id
     AND r.interaction_id = t.interaction_id AND r.role = 'user' AND r.seq > {FIRST_SENT_SQL})"""
-REACHED_SQL: dict[Reached, str] = {
+REACHED_SQL: dict[ReachedStep, str] = {
     "texted": f"{FIRST_SENT_SQL} IS NOT NULL",
     "replied": REPLIED_SQL,
     "qualified": f"t.status = 'qualified' AND {REPLIED_SQL}",

@@ -87,14 +87,14 @@ async def export_interaction(
     interaction_id: str, caller: ReadCaller, request: Request, resources: AppResources, file_format: Format = "json"
 ) -> Any:
     """Includes notes. Leaves out scheduled texts and texts held for quiet hours."""
-    lagging = await run_lagging_read(
+    lagging_value = await run_lagging_read(
         request,
         resources,
         caller.tenant_id,
         lambda read: _export_thread(read, caller, interaction_id, file_format),
         check=lambda read: find_interaction(read, caller, interaction_id),
     )
-    return lagging.value
+    return lagging_value.value
 
 
 async def _export_thread(read: ReadTx, caller: Caller, interaction_id: str, file_format: FileFormat) -> Any:
@@ -116,14 +116,14 @@ async def export_lead(
     lead_id: str, caller: ReadCaller, request: Request, resources: AppResources, file_format: Format = "json"
 ) -> Any:
     """Everything stored about the lead. The CSV has the texts of all its threads."""
-    lagging = await run_lagging_read(
+    lagging_value = await run_lagging_read(
         request,
         resources,
         caller.tenant_id,
         lambda read: _export_lead(read, caller.tenant_id, lead_id, file_format),
         check=lambda read: _find_lead(read, caller.tenant_id, lead_id),
     )
-    return lagging.value
+    return lagging_value.value
 
 
 async def _find_lead(read: ReadTx, tenant_id: str, lead_id: str) -> Lead:

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from app.commands import team
 from app.commands.team import ThreadChange
 from app.domain.callers import Caller
-from app.domain.figures import Reached
+from app.domain.figures import ReachedStep
 from app.domain.problems import Invalid, NotFound
 from app.domain.transcripts import Entry
 from app.domain.words import INTERACTION_STATUSES, InteractionStatus, View
@@ -87,7 +87,7 @@ async def list_interactions(
     assigned_to: Annotated[str | None, Query(alias="assignedTo", min_length=1, max_length=64)] = None,
     opened_from: Annotated[str | None, Query(alias="openedFrom", max_length=40)] = None,
     opened_to: Annotated[str | None, Query(alias="openedTo", max_length=40)] = None,
-    reached: Reached | None = None,
+    reached: ReachedStep | None = None,
 ) -> Answer[InteractionPage]:
     """Lists may be repeated or comma-separated. Dates are half-open and compare the last text.
 

@@ -8,7 +8,7 @@ from fastapi import Request
 from app.domain.transcripts import format_time
 from app.resources import Resources
 from app.store.engine import ReadTx
-from app.store.standby import Lagging
+from app.store.standby import LaggingValue
 
 T = TypeVar("T")
 AS_OF_HEADER = "Data-As-Of"
@@ -20,10 +20,10 @@ async def run_lagging_read(
     tenant_id: str,
     read: Callable[[ReadTx], Awaitable[T]],
     check: Callable[[ReadTx], Awaitable[object]] | None = None,
-) -> Lagging[T]:
+) -> LaggingValue[T]:
     """As `LaggingReads.run`. Where something may be missing, the answer gets the header."""
-    lagging = await resources.lagging_reads.run(resources.database, tenant_id, read, check)
-    if lagging.as_of:
+    lagging_value = await resources.lagging_reads.run(resources.database, tenant_id, read, check)
+    if lagging_value.as_of:
         headers = getattr(request.state, "answer_headers", {})
-        request.state.answer_headers = headers | {AS_OF_HEADER: format_time(lagging.as_of)}
-    return lagging
+        request.state.answer_headers = headers | {AS_OF_HEADER: format_time(lagging_value.as_of)}
+    return lagging_value

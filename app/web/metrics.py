@@ -101,8 +101,8 @@ async def _build_owed_figures(tx: Tx) -> CollectorRegistry:
     endpoints = add_gauge("standing_endpoints", "Webhook endpoints that are paused, or that fail.", "state")
     for standing_endpoints in await owed.count_standing_endpoints(tx):
         endpoints.labels(standing_endpoints.state).set(standing_endpoints.count)
-    unchecked = add_gauge("unchecked_phones", "Phones whose texts wait because a contact webhook is away.")
-    unchecked.set(sum(silent.count for silent in await contact_checks.list_silent(tx)))
+    phones_gauge = add_gauge("unchecked_phones", "Phones whose texts wait because a contact webhook is away.")
+    phones_gauge.set(sum(silent.count for silent in await contact_checks.list_silent(tx)))
     imports = add_gauge("owed_imports", "Imports that workers are to finish.", "state")
     imports_late = add_gauge("owed_imports_late_seconds", "Seconds since the oldest import was due.", "state")
     for owed_imports in await owed.count_imports(tx):

@@ -15,7 +15,7 @@ MACHINE = (
     r"(?:ai|bots?|chat ?bots?|robots?|humans?|human being|machine|computer|person|real|automated|chat ?gpt|gpt"
     r"|artificial intelligence|virtual (?:assistant|agent)|auto(?:matic)? (?:reply|response|message|text|system))"
 )
-ONE = r"(?:real |actual |live )*(?:ai|bot|chat ?bot|robot|human(?: being)?|machine|person)"
+WRITER = r"(?:real |actual |live )*(?:ai|bot|chat ?bot|robot|human(?: being)?|machine|person)"
 MAQUINA = (
     r"(?:una? )?(?:ai|bot|chat ?bot|robot|maquina|humano|humana|ser humano|persona|ia|real|inteligencia artificial"
     r"|asistente virtual)"
@@ -28,12 +28,12 @@ ASKING_PATTERN = re.compile(
     rf"|(?:you|u) (?:an? )?(?:ai|bot|robot|human|real person)"
     rf"|is (?:this|that|it|there) {ADVERBS}{MACHINE}"
     rf"|(?:am i|is this|are we) {ADVERBS}(?:talking|texting|chatting|speaking|writing|dealing)(?: to| with) {MACHINE}"
-    rf"|(?:did|does|is) an? {ONE} (?:write|writing|send|sending|type|typing|text|texting|run|running|answer|answering)"
-    rf"|{ONE} or (?:an? )?{ONE}|real (?:person|human)"
+    rf"|(?:did|does|is) an? {WRITER} (?:(?:writ|typ)(?:e|ing)|(?:send|text|answer)(?:ing)?|run(?:ning)?)"
+    rf"|{WRITER} or (?:an? )?{WRITER}|real (?:person|human)"
     rf"|(?:eres|es|sos|son) (?:tu |usted |ustedes |esto |realmente |acaso )*{MAQUINA}"
     rf"|(?:estoy (?:hablando|chateando|escribiendo)|hablo|chateo|escribo) con {MAQUINA}"
     rf"|{UNO} o (?:una? )?{UNO}|(?:persona|humano) real)\b"
-    rf"|^(?:an? |una? )?(?:{ONE}|{UNO})$"
+    rf"|^(?:an? |una? )?(?:{WRITER}|{UNO})$"
 )
 """On folded words. A question too many does no harm: the agent only learns that it may have been asked."""
 

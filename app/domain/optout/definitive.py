@@ -220,8 +220,8 @@ def _find_only_word(words: Sequence[str]) -> ControlWord | None:
 
 def _find_mistyped(words: Sequence[str]) -> ControlWord | None:
     """The control word that the only word of a text is, but for one key."""
-    word, *others = _drop_courtesy(words) or [""]
-    if others or len(word) < MIN_MISTYPED_LENGTH - 1 or word in PLAIN or word in WORDS:
+    word, *other_words = _drop_courtesy(words) or [""]
+    if other_words or len(word) < MIN_MISTYPED_LENGTH - 1 or word in PLAIN or word in WORDS:
         return None
     near_words = (near_word for short in shorten(word) for near_word in NEAR_LONG_WORDS.get(short, ()))
     return next((LONG_WORDS[near_word] for near_word in near_words if is_key_missed(word, near_word)), None)

@@ -204,5 +204,5 @@ def is_key_missed(word: str, near_word: str) -> bool:
     """Whether one key inside a word was missed, hit twice or swapped, or its neighbour was hit."""
     if word[0] != near_word[0] or word[-1] != near_word[-1] or not is_one_edit_away(word, near_word):
         return False
-    missed = [(a, b) for a, b in zip(word, near_word, strict=False) if a != b]
-    return len(word) != len(near_word) or len(missed) == 2 or NEIGHBOURS.issuperset(missed)
+    differences = [(a, b) for a, b in zip(word, near_word, strict=False) if a != b]
+    return len(word) != len(near_word) or len(differences) == 2 or NEIGHBOURS.issuperset(differences)

@@ -92,12 +92,12 @@ class Days:
     def list_days(self) -> list[date]:
         return [self.first + timedelta(days=place) for place in range(self.count)]
 
-    def build_link(self, **narrowed: str) -> str:
+    def build_link(self, **conditions: str) -> str:
         """The conversations that were opened in these days."""
         filters = self.build_filter()
-        place = {"campaign": self.campaign, **narrowed}
-        opened = {"opened_from": format_hour(filters.start), "opened_to": format_hour(filters.end)}
-        return f"/conversations?{urlencode({name: value for name, value in place.items() if value} | opened)}"
+        place = {"campaign": self.campaign, **conditions}
+        span = {"opened_from": format_hour(filters.start), "opened_to": format_hour(filters.end)}
+        return f"/conversations?{urlencode({name: value for name, value in place.items() if value} | span)}"
 
 
 async def _get_days(read: ReadTx, page: AdminGet, span: Span, campaign: str) -> Days:
@@ -144,8 +144,8 @@ async def _read_figures(read: ReadTx, page: AdminGet, span: Span, campaign: str)
 
 @router.get("/figures")
 async def show_figures(page: AdminGet, span: Span = "month", campaign: Campaign = "") -> Response:
-    lagging = await page.run_lagging_read(lambda read: _read_figures(read, page, span, campaign))
-    figures = lagging.value
+    lagging_value = await page.run_lagging_read(lambda read: _read_figures(read, page, span, campaign))
+    figures = lagging_value.value
     days, now_counts = figures.days, figures.now
     links = {measure: days.build_link(reached=measure) for _, measure in FUNNEL}
     day_rows = [(f"{day:%a} {day.day} {day:%b}", figures.by_day.get(day.isoformat(), {})) for day in days.list_days()]
@@ -173,7 +173,7 @@ async def show_figures(page: AdminGet, span: Span = "month", campaign: Campaign 
         counts=now_counts,
         definitions=MEASURES,
         days=days,
-        as_of=lagging.as_of,
+        as_of=lagging_value.as_of,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import Query
 from pydantic import AfterValidator, BaseModel, Field
 
-from app.domain.figures import Reached
+from app.domain.figures import ReachedStep
 from app.domain.words import View
 from app.store.page import FilterChoices
 from app.store.thread_filters import CommonFilter, ThreadFilter
@@ -63,7 +63,7 @@ class ListFilter(BaseModel):
     assigned: Annotated[str, Field(max_length=64)] = ""
     opened_from: Annotated[str, Field(max_length=20)] = ""
     opened_to: Annotated[str, Field(max_length=20)] = ""
-    reached: Reached | Literal[""] = ""
+    reached: ReachedStep | Literal[""] = ""
 
     def build_filter(self, zone: tzinfo, person_id: str) -> ThreadFilter:
         """Returns the filter for the store. Days are days in the person's time zone; views are the person's."""

@@ -16,7 +16,7 @@ from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
 from app.domain.problems import Problem
 from app.resources import Resources
 from app.store.engine import ReadTx, Tx
-from app.store.standby import Lagging
+from app.store.standby import LaggingValue
 from app.web.dependencies import AppResources
 from app.web.idempotency import claim_key
 from app.web.lagging import run_lagging_read
@@ -98,7 +98,7 @@ class PageRequest:
         async with self.resources.database.read_tx(self.tenant_id) as read:
             return await work(read)
 
-    async def run_lagging_read(self, work: Callable[[ReadTx], Awaitable[T]]) -> Lagging[T]:
+    async def run_lagging_read(self, work: Callable[[ReadTx], Awaitable[T]]) -> LaggingValue[T]:
         """As `run_read`, where the answer may be a little older; it says how old."""
         return await run_lagging_read(self.request, self.resources, self.tenant_id, work)
 

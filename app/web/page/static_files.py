@@ -53,10 +53,10 @@ class Static(StaticFiles):
         file = load_files().get(path)
         if file is None or scope["method"] not in ("GET", "HEAD"):
             return await super().get_response(path, scope)  # which refuses it
-        asked = Headers(scope=scope)
-        if file.headers["ETag"] in asked.get("if-none-match", ""):
+        request_headers = Headers(scope=scope)
+        if file.headers["ETag"] in request_headers.get("if-none-match", ""):
             return Response(status_code=304, headers=file.headers)
-        if accepts_gzip(asked):
+        if accepts_gzip(request_headers):
             return Response(
                 file.compressed_content, headers=file.headers | COMPRESSED_HEADERS, media_type=file.media_type
             )

@@ -112,8 +112,8 @@ async def show_system(page: AdminGet, span: Span = "hour") -> Response:
             segments=await store.count_segments(read, tenant, _get_month_start(now, SEGMENT_MONTHS - 1)),
         )
 
-    lagging = await page.run_lagging_read(read_sums)
-    sums = lagging.value
+    lagging_value = await page.run_lagging_read(read_sums)
+    sums = lagging_value.value
     async with page.resources.database.read_tx(tenant) as read:
         overdue = await store.find_oldest_due(read, tenant)
         silent_webhooks = await contact_checks.list_silent(read, tenant)
@@ -132,7 +132,7 @@ async def show_system(page: AdminGet, span: Span = "hour") -> Response:
         segments=sums.segments,
         oldest={due.what: due for due in overdue},
         silent=silent_webhooks,
-        as_of=lagging.as_of,
+        as_of=lagging_value.as_of,
     )
 
 
