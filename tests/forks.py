@@ -158,7 +158,7 @@ def become(words: list[str], env: dict[str, str]) -> None:
     os.environ.update(env)
     time.tzset()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.argv[1:] = words
+    sys.argv = [str(ROOT / "app" / "__main__.py"), *words]
     importlib.import_module("app.cli").main()
 
 

@@ -373,7 +373,7 @@ def around_now(hours: int = 3) -> Data:
     return {"enabled": True, "start": f"{hour:02}:00", "end": f"{min(hour + hours, 24) - 1:02}:59"}
 
 
-@pytest.mark.parametrize("off", [{"enabled": False}, {"enabled": False, "start": "07:00"}, None])
+@pytest.mark.parametrize("off", [{"enabled": False}, {"enabled": False, "start": "00:00"}, None])
 async def test_what_waits_for_the_morning_leaves_at_once_when_quiet_hours_end_by_hand(
     world: World, off: Data | None
 ) -> None:

@@ -1,5 +1,6 @@
 """What holds texts back is told where one would wait for them."""
 
+import re
 from html import unescape
 
 import pytest
@@ -41,5 +42,4 @@ async def test_an_agent_that_the_loop_breaker_paused_says_until_when_and_why(
             sent["interactionId"],
         )
     page = unescape(await sam.page(f"/conversations/{sent['interactionId']}"))
-    assert "The agent is paused until" in page
-    assert "UTC: 50 turns were handed over today." in page
+    assert re.search(r"The agent is paused until .+: 50 turns were handed over today\.", page)
