@@ -188,17 +188,17 @@ async def test_a_count_that_takes_long_holds_up_no_stop_by_hand_and_no_other_tes
 
     async def are_taken(count: int) -> bool:
         async with database.system_tx() as tx:
-            return await tx.fetch_value("SELECT count(*) FROM experiments WHERE due_at > clock_timestamp()") == count
+            taken = await tx.fetch_value("SELECT count(*) FROM experiments WHERE due_at > clock_timestamp()")
+        return bool(taken == count)
 
-    async with asyncio.TaskGroup() as group:
-        async with database.system_tx() as tx:
-            await tx.execute("LOCK TABLE status_changes")
-            looks = [group.create_task(look_at_next(database))]
-            await until(partial(are_taken, 1))
-            async with asyncio.timeout(5):
-                await tenant.call("POST", f"/experiments/{first['experimentId']}/stop", {"keep": "b"})
-            looks.append(group.create_task(look_at_next(database)))
-            await until(partial(are_taken, 2))
+    async with asyncio.TaskGroup() as group, database.system_tx() as tx:
+        await tx.execute("LOCK TABLE status_changes")
+        looks = [group.create_task(look_at_next(database))]
+        await until(partial(are_taken, 1))
+        async with asyncio.timeout(5):
+            await tenant.call("POST", f"/experiments/{first['experimentId']}/stop", {"keep": "b"})
+        looks.append(group.create_task(look_at_next(database)))
+        await until(partial(are_taken, 2))
     assert [look.result() for look in looks] == [True, True]
     assert not await look_at_next(database), "they are not due again yet"
     stopped, running = [await read(idle_world, experiment["experimentId"]) for experiment in (first, second)]
