@@ -78,6 +78,9 @@ async def test_a_price_may_come_before_its_text_is_known_and_after_its_last_stat
     assert (await get_costs(idle_world, resources))["texts"] == {"USD": 0.0079}
     async with resources.database.system_tx() as tx:
         count = await tx.fetch_value("SELECT count(*) FROM tenant_events WHERE tenant_id = $1", key[0])
+    feed = (await idle_world.tenant.call("GET", "/events?wait=0"))["events"]
+    told = [(event["type"], event["data"]["status"]) for event in feed if "messageId" in event["data"]]
+    assert told[-2:] == [("receipt", "sent"), ("receipt", "delivered")], "a price alone is no receipt"
     await report(replace(receipt, price=CHEAP), Receipt("theirs", "delivered"))
     async with resources.database.system_tx() as tx:
         assert await tx.fetch_value("SELECT count(*) FROM tenant_events WHERE tenant_id = $1", key[0]) == count
