@@ -1,7 +1,7 @@
 """Ask carriers: send a text, look it up, read their lists, fetch an attachment."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -16,7 +16,6 @@ from app.domain.carriage import (
     NumberPage,
     Outcome,
     OutgoingText,
-    PricedText,
     PricePage,
     VendorNumber,
     build_webhook_url,
@@ -114,28 +113,31 @@ async def list_inbound_texts(
     """The inbound texts that the carrier received since then, oldest first; [] where it keeps no
     record. Raises `ListFailure`, and what `before_next_page` raises."""
     provider = REGISTRY[account.provider]
-    pages = await _read_pages(
+    texts: list[InboundText] = []
+    async for page in _read_pages(
         wire,
         lambda cursor: provider.build_history_request(account, since, cursor),
         lambda response: provider.read_history(response, since),
         MAX_HISTORY_PAGES,
         MAX_HISTORY_PAGE_BYTES,
-        before_next_page,
-    )
-    return sorted((text for page in pages for text in page.texts), key=lambda text: text.sent_at or since)
+    ):
+        texts += page.texts
+        if page.next_page is not None:
+            await before_next_page()
+    return sorted(texts, key=lambda text: text.sent_at or since)
 
 
-async def list_prices(wire: Wire, account: Account, since: datetime) -> list[PricedText]:
-    """What texts since then cost, as the carrier's record says, which must have prices. Raises `ListFailure`."""
+def read_prices(wire: Wire, account: Account, since: datetime) -> AsyncIterator[PricePage]:
+    """What texts since then cost, as the carrier's record says, which must have prices. If the last page names
+    a next one, there was more than is read. Raises `ListFailure`."""
     provider = REGISTRY[account.provider]
-    pages = await _read_pages(
+    return _read_pages(
         wire,
         lambda cursor: provider.build_history_request(account, since, cursor),
         PRICE_READERS[account.provider],
         MAX_PRICE_PAGES,
         MAX_HISTORY_PAGE_BYTES,
     )
-    return [text for page in pages for text in page.texts]
 
 
 async def list_numbers(wire: Wire, account: Account) -> list[VendorNumber]:
@@ -145,13 +147,14 @@ async def list_numbers(wire: Wire, account: Account) -> list[VendorNumber]:
     if provider is None:
         raise _numbers_unlisted()
     try:
-        pages = await _read_pages(
+        read_pages = _read_pages(
             wire,
             lambda cursor: provider.build_numbers_request(account, cursor),
             provider.read_numbers,
             MAX_NUMBER_PAGES,
             MAX_NUMBER_PAGE_BYTES,
         )
+        pages = [page async for page in read_pages]
     except ListUnreadable as error:
         raise ProviderError(details=[f"provider: answered {error.response.status_code}"]) from None
     except ListFailure:
@@ -168,21 +171,22 @@ async def find_credential_fault(wire: Wire, account: Account, now: datetime) -> 
     why that did not succeed; None: it did, or the carrier has no such list."""
     provider = REGISTRY[account.provider]
     try:
-        number_pages = await _read_pages(
+        async for _ in _read_pages(
             wire,
             lambda cursor: provider.build_numbers_request(account, cursor),
             provider.read_numbers,
             1,
             MAX_NUMBER_PAGE_BYTES,
-        )
-        if not number_pages:
-            await _read_pages(
-                wire,
-                lambda cursor: provider.build_history_request(account, now, cursor),
-                lambda response: provider.read_history(response, now),
-                1,
-                MAX_HISTORY_PAGE_BYTES,
-            )
+        ):
+            return None
+        async for _ in _read_pages(
+            wire,
+            lambda cursor: provider.build_history_request(account, now, cursor),
+            lambda response: provider.read_history(response, now),
+            1,
+            MAX_HISTORY_PAGE_BYTES,
+        ):
+            return None
     except ListUnreadable as error:
         status = error.response.status_code
         if status in REFUSED_STATUSES:
@@ -203,10 +207,9 @@ async def _read_pages(
     read_page: Callable[[httpx.Response], Page | None],
     max_pages: int,
     max_page_bytes: int,
-    before_next_page: Callable[[], Awaitable[None]] | None = None,
-) -> list[Page]:
-    """The first `max_pages` pages of a carrier's list; [] where it has none. Raises `ListFailure`."""
-    pages: list[Page] = []
+) -> AsyncIterator[Page]:
+    """The first `max_pages` pages of a carrier's list, one by one; none where it has no list. Raises
+    `ListFailure`."""
     cursor: str | None = None
     for _ in range(max_pages):
         try:
@@ -214,9 +217,7 @@ async def _read_pages(
         except httpx.InvalidURL:  # the account's address, or the next page as the carrier named it
             raise ListFailure("the address is not valid") from None
         if request is None:
-            break
-        if cursor is not None and before_next_page is not None:
-            await before_next_page()
+            return
         try:
             response = await wire.exchange(request, LIST_SECONDS, cap=max_page_bytes)
         except (NotSent, AnswerLost) as error:
@@ -224,11 +225,10 @@ async def _read_pages(
         page = read_page(response)
         if page is None:
             raise ListUnreadable(response)
-        pages.append(page)
+        yield page
         cursor = page.next_page
         if cursor is None:
-            break
-    return pages
+            return
 
 
 async def find_webhook_faults(wire: Wire, account: Account, base_url: str, own_numbers: Sequence[str]) -> list[str]:

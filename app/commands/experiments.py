@@ -44,14 +44,17 @@ async def _require_free(tx: Tx, caller: Caller, sms_agent_id: str, except_id: st
 
 async def look_at_next(database: Database) -> bool:
     """Counts the experiment that is due, and stops it if that is sure; whether there was one."""
-    async with database.system_tx(plan_now=True) as tx:
+    async with database.system_tx() as tx:
         experiment = await experiments.claim_due(tx)
-        if experiment is None:
-            return False
+    if experiment is None:
+        return False
+    # Nothing is locked while it is counted, and one that cannot be counted holds up no other.
+    async with database.system_tx(plan_now=True) as tx:
         counts = await experiments.count_sides(tx, experiment)
         kept_side = find_safer_side(counts, experiment.share)
         reason = describe_opt_outs(counts, experiment.share) if kept_side else None
-        await experiments.record_look(tx, experiment, [asdict(count) for count in counts.values()], kept_side, reason)
-    if kept_side:
+        shown_counts = [asdict(count) for count in counts.values()]
+        is_recorded = await experiments.record_look(tx, experiment, shown_counts, kept_side, reason)
+    if kept_side and is_recorded:
         log.info("experiment stopped", experiment_id=experiment.experiment_id, kept_side=kept_side)
     return True

@@ -127,7 +127,7 @@ def _bound_ratio(count_a: int, count_b: int, share: float) -> tuple[float | None
         return get_growth(count_a, count_b, odds / (1 + odds)) >= 1 / ALPHA
 
     def find_bound(end: float) -> float | None:
-        if not is_ruled_out(end):
+        if abs(middle) >= MAX_LOG_RATIO or not is_ruled_out(end):
             return None
         inside, outside = middle, end
         while abs(outside - inside) > 0.005:

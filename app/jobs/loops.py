@@ -112,6 +112,7 @@ class Loops:
                 self._check_contacts,
                 self._fetch_prices,
                 self._count_figures,
+                self._look_at_experiments,
                 *[self._run_trial] * TRIAL_LANES,
             ):
                 group.create_task(self._repeat_step(step))
@@ -237,12 +238,15 @@ class Loops:
         await self._rest_for(CHECK_POLL_SECONDS if is_busy else POLL_SECONDS)
 
     async def _fetch_prices(self) -> None:
-        if not await self._price_fetcher.fetch_due():
+        if not await self._price_fetcher.fetch_due(self._stop_event.is_set):
             await self._rest_for(PRICE_POLL_SECONDS)
 
     async def _count_figures(self) -> None:
-        has_more = await figures.count_figures(self._database)
-        if not await experiments.look_at_next(self._database) and not has_more:
+        if not await figures.count_figures(self._database):
+            await self._rest_for(COUNT_SECONDS)
+
+    async def _look_at_experiments(self) -> None:
+        if not await experiments.look_at_next(self._database):
             await self._rest_for(COUNT_SECONDS)
 
     async def _run_trial(self) -> None:

@@ -81,7 +81,7 @@ class TrialRunner:
     async def _run_batch(self, trial: ClaimedTrial, lease: str, rest_for: RestFor) -> None:
         began_at = time.monotonic()
         begun_count, has_more = await self._begin_batch(trial, lease, rest_for)
-        settled_count, open_count = await self._settle_batch(trial, lease)
+        settled_count, open_count = await self._settle_batch(trial, lease, rest_for)
         rests = timedelta() if begun_count or settled_count else IDLE_REST
         if has_more and not trial.of_shadow:
             seconds_left = begun_count * 60 / trial.per_minute - (time.monotonic() - began_at)
@@ -161,8 +161,9 @@ class TrialRunner:
         async with self._database.tenant_tx(trial.tenant_id) as tx:
             await dry_turns.settle_dry_turn(tx, trial.tenant_id, dry_turn.turn_id, dry_turn_result)
 
-    async def _settle_batch(self, trial: ClaimedTrial, lease: str) -> tuple[int, int]:
-        """Judges what was answered. Returns how many results were settled, and how many were open before."""
+    async def _settle_batch(self, trial: ClaimedTrial, lease: str, rest_for: RestFor) -> tuple[int, int]:
+        """Judges what was answered; a worker that stops leaves a judge to another one. Returns how many results
+        were settled, and how many were open before."""
         async with self._database.read_tx(trial.tenant_id) as read:
             open_results = await trials.list_open(read, trial, MAX_OPEN)
         max_time = timedelta(seconds=trial.max_seconds)
@@ -170,7 +171,7 @@ class TrialRunner:
         candidates = [candidate for candidate in maybe_candidates if candidate]
         if trial.judge_url:
             candidates = candidates[:MAX_AT_ONCE]  # a slow judge holds the lane for one answer
-        if not candidates:
+        if not candidates or (trial.judge_url and await rest_for(0)):
             return 0, len(open_results)
         async with self._database.tenant_tx(trial.tenant_id) as tx:
             if not await trials.renew_lease(tx, trial, lease, LEASE):

@@ -11,7 +11,8 @@ from app.store import core
 from app.store.engine import ReadTx, Tx
 from app.store.schema import Experiment
 
-LOOK_SECONDS = 5
+LOOK_SECONDS, CLAIM_SECONDS = 5, 60
+"""It is looked at again after so long; and if a look was not recorded."""
 LOOK_PER_COUNT = 20
 """It is looked at so much later as the last count took: counting takes a twentieth of a connection."""
 
@@ -24,15 +25,20 @@ class DueExperiment:
     created_at: datetime
 
 
-CLAIM_DUE_SQL = """
-SELECT tenant_id, experiment_id, share, created_at FROM experiments
-WHERE kept_side IS NULL AND due_at <= clock_timestamp()
-ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+CLAIM_DUE_SQL = f"""
+UPDATE experiments x SET due_at = clock_timestamp() + interval '{CLAIM_SECONDS} s'
+FROM (
+    SELECT tenant_id, experiment_id FROM experiments
+    WHERE kept_side IS NULL AND due_at <= clock_timestamp()
+    ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+) due
+WHERE x.tenant_id = due.tenant_id AND x.experiment_id = due.experiment_id
+RETURNING x.tenant_id, x.experiment_id, x.share, x.created_at
 """
 
 
 async def claim_due(tx: Tx) -> DueExperiment | None:
-    """The running experiment that has been due longest. It is locked until the transaction ends."""
+    """Takes the running experiment that has been due longest, for `CLAIM_SECONDS`."""
     return await tx.fetch_one(DueExperiment, CLAIM_DUE_SQL)
 
 
@@ -98,22 +104,25 @@ UPDATE experiments SET counts = $3, kept_side = $4, reason = $5,
     stopped_at = CASE WHEN $4::text IS NULL THEN NULL ELSE clock_timestamp() END,
     due_at = clock_timestamp() + greatest(
         interval '{LOOK_SECONDS} s', (clock_timestamp() - transaction_timestamp()) * {LOOK_PER_COUNT})
-WHERE tenant_id = $1 AND experiment_id = $2
+WHERE tenant_id = $1 AND experiment_id = $2 AND kept_side IS NULL RETURNING true
 """
 STOP_SQL = """
-UPDATE experiments SET kept_side = $3, reason = $4, stopped_at = coalesce(stopped_at, clock_timestamp())
+UPDATE experiments SET kept_side = $3, reason = CASE WHEN kept_side = $3 THEN reason ELSE $4 END,
+    stopped_at = coalesce(stopped_at, clock_timestamp())
 WHERE tenant_id = $1 AND experiment_id = $2 RETURNING *
 """
 
 
 async def record_look(
     tx: Tx, experiment: DueExperiment, counts: list[dict[str, Any]], kept_side: Side | None, reason: str | None
-) -> None:
-    """Keeps what was counted. With `kept_side` the experiment stops."""
-    await tx.execute(RECORD_LOOK_SQL, experiment.tenant_id, experiment.experiment_id, counts, kept_side, reason)
+) -> bool:
+    """Keeps what was counted; with `kept_side` the experiment stops. False: it was stopped meanwhile."""
+    key = experiment.tenant_id, experiment.experiment_id
+    return bool(await tx.fetch_value(RECORD_LOOK_SQL, *key, counts, kept_side, reason))
 
 
 async def stop(tx: Tx, tenant_id: str, experiment_id: str, kept_side: Side, reason: str) -> Experiment | None:
+    """`reason` is why leads go to `kept_side`, unless they do already."""
     return await core.fetch_first(tx, Experiment, STOP_SQL, tenant_id, experiment_id, kept_side, reason)
 
 
@@ -130,10 +139,11 @@ async def find_in_force(read: ReadTx, tenant_id: str, sms_agent_id: str) -> str 
 
 
 LIST_OF_AGENT_SQL = """
-SELECT * FROM experiments WHERE tenant_id = $1 AND sms_agent_id = $2 ORDER BY experiment_id DESC LIMIT $3
+SELECT * FROM experiments WHERE tenant_id = $1 AND sms_agent_id = $2
+ORDER BY kept_side IS DISTINCT FROM 'a' DESC, experiment_id DESC LIMIT $3
 """
 
 
 async def list_of_agent(read: ReadTx, tenant_id: str, sms_agent_id: str, limit: int) -> list[Experiment]:
-    """Newest first."""
+    """The one in force first, then the newest."""
     return await core.fetch_all(read, Experiment, LIST_OF_AGENT_SQL, tenant_id, sms_agent_id, limit)

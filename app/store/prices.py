@@ -58,7 +58,7 @@ WHERE tenant_id = $1 AND account_id = $2
 
 
 async def postpone_fetch(tx: Tx, fetch: ClaimedPriceFetch, wait: timedelta, since: datetime | None = None) -> None:
-    """The account is due again after `wait`. `since`: older texts have their prices now; None: nothing was fetched."""
+    """The account is due again after `wait`. `since`: older texts have their prices now; None: not all of them."""
     await tx.execute(POSTPONE_FETCH_SQL, fetch.tenant_id, fetch.account_id, wait, since)
 
 

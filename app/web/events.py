@@ -97,12 +97,10 @@ def require_event_id(cursor: str) -> str:
 
 def _parse_types(types: list[str] | None) -> EventFilter:
     """Raises `Invalid` for an unknown type, and for short and full types together."""
-    if types is None:
-        return EventFilter(except_names=WITHOUT_SHORT_TYPE)
     if types == [ALL_TYPES]:
         return EventFilter(names=EVENT_TYPES)
-    if all(event_type in SHORT_TYPES for event_type in types):
-        return EventFilter(short_types=types, except_names=WITHOUT_SHORT_TYPE)
+    if types is None or all(event_type in SHORT_TYPES for event_type in types):
+        return EventFilter(short_types=types or SHORT_TYPES, except_names=WITHOUT_SHORT_TYPE)
     if all(event_type in EVENT_TYPES for event_type in types):
         return EventFilter(names=types)
     raise Invalid(

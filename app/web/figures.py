@@ -8,10 +8,10 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from app.commands.leads import available_timezones
 from app.domain.figures import MEASURES, RATES, get_costs, get_interval, get_parts
 from app.domain.problems import Invalid
 from app.domain.spreadsheets import guard_value
+from app.domain.zones import list_zones
 from app.store import figures, tenants
 from app.store.engine import ReadTx
 from app.store.figures import Dimension, FigureFilter, FigureGroup
@@ -145,7 +145,7 @@ async def list_figures(
 
 def parse_zone(name: str) -> ZoneInfo:
     """Raises `Invalid`."""
-    if name not in available_timezones():
+    if name not in list_zones():
         raise Invalid(details=["timezone: is not an IANA time zone, such as America/New_York"])
     return ZoneInfo(name)
 

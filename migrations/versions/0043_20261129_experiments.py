@@ -62,7 +62,8 @@ ADD_TABLE_SQL = (
     """,
     """
     CREATE TRIGGER tell_experiment AFTER UPDATE OF kept_side ON experiments
-        FOR EACH ROW WHEN (OLD.kept_side IS NULL AND NEW.kept_side IS NOT NULL) EXECUTE FUNCTION tell_experiment()
+        FOR EACH ROW WHEN (NEW.kept_side IS NOT NULL AND OLD.kept_side IS DISTINCT FROM NEW.kept_side)
+        EXECUTE FUNCTION tell_experiment()
     """,
 )
 GUARD_TABLE_SQL = """

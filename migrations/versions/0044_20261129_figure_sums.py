@@ -19,14 +19,23 @@ ADD_COLUMNS_SQL = (
     "ALTER TABLE messages ADD COLUMN IF NOT EXISTS price numeric, ADD COLUMN IF NOT EXISTS currency text",
     "ALTER TABLE early_receipts ADD COLUMN IF NOT EXISTS price numeric, ADD COLUMN IF NOT EXISTS currency text",
 )
-# A price that comes without a new status is told, too: figures count what events name.
-FORGET_TEXTS_SQL = "DROP TRIGGER tell_messages_update ON messages"
-TELL_TEXTS_SQL = """
-CREATE TRIGGER tell_messages_update AFTER UPDATE OF status, seq{columns} ON messages
-    FOR EACH ROW WHEN (OLD.status <> NEW.status OR OLD.seq IS DISTINCT FROM NEW.seq{condition})
-    EXECUTE FUNCTION tell_messages_update()
-"""
-PRICE_CONDITION = " OR OLD.price IS DISTINCT FROM NEW.price OR OLD.currency IS DISTINCT FROM NEW.currency"
+# A price that comes without a new status is told to the figures only, which count what events name.
+TELL_PRICES_SQL = (
+    """
+    CREATE FUNCTION tell_messages_price() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO tenant_events (tenant_id, type, interaction_id, data)
+        VALUES (NEW.tenant_id, 'price', NEW.interaction_id, jsonb_build_object('messageId', NEW.message_id));
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE TRIGGER tell_messages_price AFTER UPDATE OF price, currency ON messages
+        FOR EACH ROW WHEN ((OLD.price, OLD.currency) IS DISTINCT FROM (NEW.price, NEW.currency)
+            AND OLD.status = NEW.status AND OLD.seq IS NOT DISTINCT FROM NEW.seq)
+        EXECUTE FUNCTION tell_messages_price()
+    """,
+)
 # A page reads months of hours. So all measures of a combination stand in one row, and an hour is also kept in sums: of
 # the tenant, of each campaign and of each agent. All hours are counted anew.
 RENEW_FIGURES_SQL = (
@@ -117,10 +126,7 @@ AUDIT_SQL = (
 
 
 def upgrade() -> None:
-    for sql in (*ADD_COLUMNS_SQL, FORGET_TEXTS_SQL):
-        op.execute(sql)
-    op.execute(TELL_TEXTS_SQL.format(columns=", price, currency", condition=PRICE_CONDITION))
-    for sql in (*RENEW_FIGURES_SQL, ADD_SUMMED_SQL, *ADD_FETCHES_SQL, *AUDIT_SQL):
+    for sql in (*ADD_COLUMNS_SQL, *TELL_PRICES_SQL, *RENEW_FIGURES_SQL, ADD_SUMMED_SQL, *ADD_FETCHES_SQL, *AUDIT_SQL):
         op.execute(sql)
 
 
@@ -128,9 +134,8 @@ def downgrade() -> None:
     for table in ("trials", "corpora"):
         for trigger in ("audit_changes", "audit_rows"):
             op.execute(f"DROP TRIGGER {trigger} ON {table}")
-    for sql in ("DROP TABLE price_fetches", *FORMER_FIGURES_SQL, FORGET_TEXTS_SQL):
+    for sql in ("DROP TABLE price_fetches", *FORMER_FIGURES_SQL, "DROP FUNCTION tell_messages_price() CASCADE"):
         op.execute(sql)
-    op.execute(TELL_TEXTS_SQL.format(columns="", condition=""))
     for table in ("early_receipts", "messages"):
         op.execute(f"ALTER TABLE {table} DROP COLUMN price, DROP COLUMN currency")
     op.execute("ALTER TABLE tenants DROP COLUMN timezone")

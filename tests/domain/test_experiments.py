@@ -125,6 +125,8 @@ def test_the_bounds_hold_the_true_ratio_and_close_in_on_it() -> None:
     assert wider.low < finding.low < finding.high < wider.high
     nothing = compare({"a": SideCount("a"), "b": SideCount("b")}, "qualified", 0.2)
     assert (nothing.more, nothing.low, nothing.high) == (None, None, None)
+    far = compare({"a": SideCount("a"), "b": SideCount("b", replied=300)}, "replied", 0.01)
+    assert (far.more, far.low, far.high) == ("b", None, None), "more than a thousand times as often"
     outside = 0
     for run in range(200):  # B's leads do it three times as often as A's, with a share of a fifth
         dice = random.Random(run)

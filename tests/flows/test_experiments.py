@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from app.agents.payload import repeat_turn
+from app.commands.experiments import look_at_next
 from app.commands.figures import count_all
 from app.demo.agent import is_genuine
 from app.domain.experiments import choose_side
@@ -138,6 +139,8 @@ async def test_a_lead_stays_on_its_side_and_opt_outs_of_b_send_everybody_to_a(
     assert turns_by_side["b"] == 26
     assert {figure["group"]["experiment"] for figure in figures} == {None, experiment_id}
 
+    again = await tenant.call("POST", f"/experiments/{experiment_id}/stop", {"keep": "a"})
+    assert again["reason"] == ended["reason"], "leads go there already"
     await tenant.call("POST", f"/leads/{leads['b'][0]['leadId']}/erase")
     assert [side["leads"] for side in (await read(world, experiment_id))["sides"]] == [4, 13], "it has stopped"
 
@@ -166,12 +169,40 @@ async def test_a_person_stops_it_and_side_b_may_be_kept(
     assert (len(other_agent.told), world.agent.told) == (1, [])
     assert (await tenant.ask("POST", "/experiments", body)).status_code == 409, "B is in force"
     await tenant.call("POST", f"{path}/stop", {"keep": "a"})
+    told = (await tenant.call("GET", "/events?types=experiment.stopped"))["events"]
+    assert [event["data"]["keptSide"] for event in told] == ["b", "a"]
     again = await start(tenant, agent_id, other_agent.url, share=0.3)
     assert (await tenant.ask("POST", f"{path}/stop", {"keep": "b"})).status_code == 409
     listed = (await tenant.call("GET", "/experiments"))["experiments"]
     assert [one["experimentId"] for one in listed] == [again["experimentId"], made["experimentId"]]
     assert "signingSecret" not in listed[0]
     assert (await other_tenant.call("GET", "/experiments"))["experiments"] == []
+
+
+async def test_a_count_that_takes_long_holds_up_no_stop_by_hand_and_no_other_test(
+    idle_world: World, other_agent: AgentDouble, resources: Resources
+) -> None:
+    tenant, database = idle_world.tenant, resources.database
+    agents = [idle_world.smsagent, await tenant.agent()]
+    first, second = [await start(tenant, agent["smsAgentId"], other_agent.url) for agent in agents]
+
+    async def are_taken(count: int) -> bool:
+        async with database.system_tx() as tx:
+            taken = await tx.fetch_value("SELECT count(*) FROM experiments WHERE due_at > clock_timestamp()")
+        return bool(taken == count)
+
+    async with asyncio.TaskGroup() as group, database.system_tx() as tx:
+        await tx.execute("LOCK TABLE status_changes")
+        looks = [group.create_task(look_at_next(database))]
+        await until(partial(are_taken, 1))
+        async with asyncio.timeout(5):
+            await tenant.call("POST", f"/experiments/{first['experimentId']}/stop", {"keep": "b"})
+        looks.append(group.create_task(look_at_next(database)))
+        await until(partial(are_taken, 2))
+    assert [look.result() for look in looks] == [True, True]
+    assert not await look_at_next(database), "they are not due again yet"
+    stopped, running = [await read(idle_world, experiment["experimentId"]) for experiment in (first, second)]
+    assert (stopped["keptSide"], stopped["reason"], running["state"]) == ("b", "stopped by hand", "running")
 
 
 def test_a_turn_that_is_repeated_after_the_end_says_nothing_of_the_test() -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from app.commands.figures import count_all
+from app.domain.zones import list_zones
 from app.resources import Resources
 from tests.flows.figure_history import BEGIN, History, count_by_hand, count_now, id_at, list_figures
 from tests.makers import Data, Tenant
@@ -145,8 +146,12 @@ async def test_days_are_those_of_the_tenants_zone_whatever_it_changes_to(tenant:
         told = {day["group"]["day"]: day["counts"]["texts"] for day in days if day["counts"]["texts"]}
         assert told == wanted, name
         assert days == await get_figures(tenant, f"by=day&from=2026-10-30&to=2026-11-30&limit=100&timezone={name}")
-    refused = await tenant.ask("PATCH", "/settings", {"timezone": "Mars/Base"})
-    assert (refused.status_code, "timezone: must be an IANA time zone" in refused.text) == (400, True)
+    for name in ("Mars/Base", "localtime"):
+        refused = await tenant.ask("PATCH", "/settings", {"timezone": name})
+        assert (refused.status_code, "timezone: must be an IANA time zone" in refused.text) == (400, True)
+    async with resources.database.system_tx() as tx:
+        known_zones = {row["name"] for row in await tx.fetch_rows("SELECT name FROM pg_timezone_names")}
+    assert list_zones() <= known_zones
 
 
 async def test_costs_are_told_by_currency_and_never_added(tenant: Tenant, resources: Resources) -> None:

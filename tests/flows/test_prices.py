@@ -1,6 +1,7 @@
 """What texts cost: carriers tell it early, late, again, or without a new status; it is kept and counted."""
 
 from dataclasses import replace
+from datetime import datetime
 from decimal import Decimal
 
 from starlette.applications import Starlette
@@ -77,6 +78,9 @@ async def test_a_price_may_come_before_its_text_is_known_and_after_its_last_stat
     assert (await get_costs(idle_world, resources))["texts"] == {"USD": 0.0079}
     async with resources.database.system_tx() as tx:
         count = await tx.fetch_value("SELECT count(*) FROM tenant_events WHERE tenant_id = $1", key[0])
+    feed = (await idle_world.tenant.call("GET", "/events?wait=0"))["events"]
+    told = [(event["type"], event["data"]["status"]) for event in feed if "messageId" in event["data"]]
+    assert told[-2:] == [("receipt", "sent"), ("receipt", "delivered")], "a price alone is no receipt"
     await report(replace(receipt, price=CHEAP), Receipt("theirs", "delivered"))
     async with resources.database.system_tx() as tx:
         assert await tx.fetch_value("SELECT count(*) FROM tenant_events WHERE tenant_id = $1", key[0]) == count
@@ -107,24 +111,36 @@ async def test_prices_that_stand_only_in_the_carriers_record_are_fetched(
             async with resources.database.system_tx() as tx:
                 await tx.execute("UPDATE price_fetches SET due_at = clock_timestamp()")
 
+        async def get_since() -> datetime:
+            async with resources.database.system_tx() as tx:
+                since: datetime = await tx.fetch_value("SELECT since FROM price_fetches")
+            return since
+
+        async def fetch(must_stop: bool = False) -> bool:
+            return await fetcher.fetch_due(lambda: must_stop)
+
         async with resources.database.system_tx() as tx:
             await tx.execute(
                 "UPDATE messages SET status = 'delivered', provider_message_id = 'SM1' WHERE message_id = $1",
                 text["messageId"],
             )
-        assert not await fetcher.fetch_due(), "a new account has no prices yet"
+        assert not await fetch(), "a new account has no prices yet"
         await be_due()
-        assert await fetcher.fetch_due()
+        assert await fetch()
         assert await get_price(resources, text) == (None, None), "the carrier was down"
         sent = {"direction": "outbound-api", "price_unit": "USD"}
         listed += [
             {**sent, "sid": "SM1", "price": "-0.00830"}, {**sent, "sid": "SM2", "price": "-0.5"},
             {**sent, "sid": "SM3", "price": None}, {**sent, "sid": "SM1", "direction": "inbound", "price": "-0.1"},
         ]  # fmt: skip
-        assert not await fetcher.fetch_due(), "it is left alone for some hours"
+        assert not await fetch(), "it is left alone for some hours"
         await be_due()
-        assert await fetcher.fetch_due()
+        since = await get_since()
+        assert await fetch(must_stop=True)
+        assert await get_price(resources, text) == (DEAR.amount, "USD")
+        assert (len(asked), await get_since()) == (2, since), "a worker that stops reads no other page"
+        assert await fetch()
         assert await get_price(resources, text) == (DEAR.amount, "USD")
         assert (await get_costs(idle_world, resources))["texts"] == {"USD": 0.0083}
-        assert not await fetcher.fetch_due()
-        assert len(asked) == 3
+        assert not await fetch()
+        assert (len(asked), await get_since() > since) == (4, True)

@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 
 from app.domain.windows import HAND_OVER_DEADLINE
-from app.jobs.trials import MAX_AT_ONCE
+from app.jobs.trials import MAX_AT_ONCE, TrialRunner
 from app.resources import Resources
 from app.store import owed
 from tests.flows.test_trials import Candidates, add_corpus, candidates, run_trial
@@ -107,3 +107,29 @@ async def test_a_slow_trial_leaves_the_lane_to_others(world: World, candidates: 
     assert other["tally"]["settled"] == 1
     assert (await world.tenant.call("GET", f"/trials/{slow['trialId']}"))["state"] == "running"
     assert len(candidates.bodies) == 2, "the slow one keeps its pace"
+
+
+async def test_a_worker_that_stops_leaves_the_judge_to_another_one(
+    idle_world: World, candidates: Candidates, resources: Resources
+) -> None:
+    corpus_id = await add_corpus(idle_world, made=[{"says": ["Hi"]}])
+    body = {"corpusId": corpus_id, "smsAgentId": idle_world.smsagent["smsAgentId"]}
+    urls = {"webhookUrl": f"{candidates.url}/good", "judgeUrl": f"{candidates.url}/judge"}
+    trial = await idle_world.tenant.call("POST", "/trials", body | urls)
+    runner = TrialRunner(resources.database, resources.wire, resources.seal)
+
+    async def run_batch(is_stopping: bool) -> tuple[int, str]:
+        """How often the judge was asked until now, and the trial's state."""
+
+        async def rest_for(_: float) -> bool:
+            return is_stopping
+
+        async def run() -> bool:
+            return await runner.run_next(rest_for)
+
+        await until(run)
+        return len(candidates.judged), (await idle_world.tenant.call("GET", f"/trials/{trial['trialId']}"))["state"]
+
+    assert [await run_batch(True), await run_batch(False)] == [(0, "running"), (1, "running")]
+    assert await run_batch(False) == (1, "done")
+    assert len(candidates.bodies) == 1

@@ -55,3 +55,10 @@ async def test_an_ab_test_is_started_compared_and_stopped_on_the_page(
     assert "stopped by hand" in shown
     assert "All leads go to A" in texts_of(await stranger.page("/settings/experiments"))
     assert "Start an A/B test" in await stranger.page(agent_page)
+    body = {key: experiment[key] for key in ("smsAgentId", "webhookUrl")} | {"name": "Newer"}
+    newer = await world.tenant.call("POST", "/experiments", body)
+    await world.tenant.call("POST", f"/experiments/{newer['experimentId']}/stop", {"keep": "a"})
+    await world.tenant.call("POST", f"/experiments/{experiment['experimentId']}/stop", {"keep": "b"})
+    shown = await stranger.page(agent_page)
+    assert "All leads go to B" in texts_of(shown), "the one in force, not the newest"
+    assert "Start an A/B test" not in shown

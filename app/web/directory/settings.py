@@ -10,10 +10,10 @@ from pydantic import AfterValidator, ConfigDict, Field
 from app.commands import brakes
 from app.commands import tenants as commands
 from app.commands.directory import require_found
-from app.commands.leads import available_timezones
 from app.domain.callers import Caller
 from app.domain.law.rules import RULES_BY_ID
 from app.domain.words import LawSwitch, PossibleOptOut
+from app.domain.zones import list_zones
 from app.store import tenants
 from app.store.engine import Tx
 from app.store.schema import Tenant
@@ -42,7 +42,7 @@ def _require_rule(rule: str) -> str:
 
 
 def _require_zone(name: str) -> str:
-    if name not in available_timezones():
+    if name not in list_zones():
         raise ValueError("must be an IANA time zone, such as America/New_York")
     return name
 

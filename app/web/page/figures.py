@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from app.commands.leads import available_timezones
 from app.domain.figures import MEASURES, get_costs, get_parts
+from app.domain.zones import list_zones
 from app.store import figures as store
 from app.store import page as choices
 from app.store import tenants
@@ -102,7 +102,7 @@ class Days:
 
 async def _get_days(read: ReadTx, page: AdminGet, span: Span, campaign: str) -> Days:
     name = await tenants.get_zone(read, page.tenant_id)
-    zone = ZoneInfo(name if name in available_timezones() else "UTC")
+    zone = ZoneInfo(name if name in list_zones() else "UTC")
     count = SPANS[span][1]
     return Days(datetime.now(zone).date() - timedelta(days=count - 1), count, zone, campaign)
 

@@ -2,8 +2,8 @@
 
 import phonenumbers
 
-from app.commands.leads import available_timezones
 from app.domain.phones import format_phone
+from app.domain.zones import list_zones
 from app.providers import REGISTRY
 from app.store import directory
 from app.store.engine import ReadTx
@@ -18,7 +18,7 @@ COUNTRIES: Choices = [
     (region, f"{region} (+{phonenumbers.country_code_for_region(region)})")
     for region in sorted(phonenumbers.SUPPORTED_REGIONS)
 ]
-ZONES: Choices = [(name, name.replace("_", " ")) for name in sorted(available_timezones())]
+ZONES: Choices = [(name, name.replace("_", " ")) for name in sorted(list_zones())]
 
 POSSIBLE_OPT_OUTS: Choices = [("hold", "Waits for a person to decide"), ("forward", "Goes to the agent")]
 
