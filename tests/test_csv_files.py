@@ -56,6 +56,12 @@ def test_a_row_of_several_lines_that_holds_nul_is_refused_once() -> None:
     assert (next_line, row) == (4, {"a": "2", "b": "Ann", "c": ""})
 
 
+@pytest.mark.parametrize("stray_byte", [b"\x00", b"\xff"])
+def test_a_header_with_a_stray_byte_is_refused(stray_byte: bytes) -> None:
+    with pytest.raises(UnreadableFile):
+        read(b"Phone,First" + stray_byte + b" Name,Notes\n1,Ann,\n")
+
+
 @given(rows=st.lists(st.tuples(WESTERN_CELL, WESTERN_CELL, WESTERN_CELL), max_size=8), dialect=DIALECT)
 def test_the_spreadsheets_of_western_europe_are_read(rows: list[tuple[str, ...]], dialect: dict[str, object]) -> None:
     content = write(rows, "cp1252", dialect)
@@ -67,9 +73,12 @@ def test_the_spreadsheets_of_western_europe_are_read(rows: list[tuple[str, ...]]
 
 @given(rows=st.lists(st.tuples(LONG_CELL, LONG_CELL, LONG_CELL), max_size=6), codec=st.sampled_from(CODECS),
        dialect=DIALECT)  # fmt: skip
+@example(rows=[("\n0", "", "")], codec="utf-8", dialect={"quoting": csv.QUOTE_MINIMAL, "lineterminator": "\r"})
 def test_a_row_of_several_lines_is_read_whole_or_refused_and_its_line_is_told(
     rows: list[tuple[str, ...]], codec: str, dialect: dict[str, object]
 ) -> None:
+    if dialect["lineterminator"] == "\r":
+        dialect = dialect | {"quoting": csv.QUOTE_ALL}  # else the csv module leaves the \n of a cell unquoted
     written = {row for row in rows if any(cell.strip() for cell in row)}
     found = read(write(rows, codec, dialect))
     lines = [line for line, _ in found]

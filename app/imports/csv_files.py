@@ -150,6 +150,7 @@ def _parse_headers(lines: Iterator[str], encoding: Encoding) -> list[Dialect]:
         dialect = Dialect(encoding, delimiter, header_line=number)
         try:
             values = _parse_values([line], dialect)[0] if line else []
+            _require_readable(values, encoding)
             headers.append(replace(dialect, names=[value.strip() for value in values]))
         except Invalid as problem:
             faults.append(problem.reason)

@@ -16,8 +16,8 @@ from app.store.dialling import dial
 from app.store.redis_client import close_client, open_client
 
 Severity = Literal["ok", "note", "BAD"]
-REDIS_SECONDS, STANDBY_SECONDS, POOLER_SECONDS = 3.0, 3.0, 2.0
-MAX_HELD_PROCESSES = 8
+REDIS_SECONDS, STANDBY_SECONDS, POOLER_SECONDS = 3.0, 3.0, 0.3
+MAX_HELD_PROCESSES = 3
 GET_PROCESS_SQL = "SELECT pg_backend_pid()"
 LOST_STATEMENT_ERRORS = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 
@@ -104,8 +104,8 @@ async def _loses_statements(url: str) -> bool:
             await statement.fetchval()
         except LOST_STATEMENT_ERRORS:
             return True
-        except TimeoutError:
-            pass  # the pool has no further process
+        except (TimeoutError, OSError, asyncpg.PostgresError):
+            pass  # the pool has no further process, or refuses a further client
     return False
 
 

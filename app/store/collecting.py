@@ -35,8 +35,9 @@ def collect_sql(threads: str) -> str:
     to the collecting turns of their threads, and restart the windows; `collecting` has these turns. The
     threads are rows of `threads`, and locked.
 
-    The statement may have waited for these locks. So it counts the texts of the turn that it finds then,
-    not of the one that was there before."""
+    The statement may have waited for these locks. It adds to the turn that it finds then, but does not see what
+    was committed meanwhile: a lead, which is then taken for no test, and texts of that turn, which are not counted.
+    So the window of a full turn may stay open until the next text."""
     return f"""
 windows AS (
     SELECT a.*, agent.sms_agent_id, coalesce(agent.batch_window_ms, {WINDOW_MS}) * interval '1 ms' AS wait,
@@ -45,7 +46,7 @@ windows AS (
     FROM (SELECT tenant_id, interaction_id, min(turn_id) AS turn_id, count(*) AS together
           FROM arriving GROUP BY tenant_id, interaction_id) a
     JOIN {threads} t USING (tenant_id, interaction_id)
-    JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
+    LEFT JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
     LEFT JOIN LATERAL (
         {agent_of_sql("t.tenant_id", "t.campaign_id", "l.is_test", "t.our_number")}
     ) agent ON true

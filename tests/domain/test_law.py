@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from time import process_time
 from zoneinfo import ZoneInfo
 
 import phonenumbers
@@ -543,6 +544,15 @@ def test_area_codes_are_those_that_phonenumbers_knows() -> None:
 )
 def test_a_lead_asks_in_many_words_whether_a_machine_answers(asks: bool, texts: str) -> None:
     assert [text for text in texts.split(" | ") if asks_whether_human(text) is not asks] == []
+
+
+@pytest.mark.parametrize("word", ["real ", "actual "])
+def test_a_question_is_found_in_a_long_text_too_and_costs_little(word: str) -> None:
+    filler, began_at = word * 24_000, process_time()
+    assert not asks_whether_human(filler)
+    assert asks_whether_human(f"are you a bot? {filler}")
+    assert asks_whether_human(f"{filler}. are you a bot?")
+    assert process_time() - began_at < 2
 
 
 DAY = datetime(2026, 1, 12, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ from tests.optout.figures import label_of
 OURS = ("Hi Ana, this is Lakeside Roofing. Are you still interested in an estimate? Reply STOP to opt out",)
 
 
-@pytest.mark.parametrize("name", ["john", "maria lopez", "bob k", "mrs. helen", "tony & family"])
+@pytest.mark.parametrize("name", ["john", "maria lopez", "bob k", "mrs. helen", "tony & family", "maria del carmen"])
 @pytest.mark.parametrize(
     "form", ["stop\n{}", "Unsubscribe - {}", "opt out\nthanks\n{}", "stop, {}", "please stop\n-{}"]
 )
@@ -17,7 +17,27 @@ def test_a_name_in_small_letters_signs_too(form: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["stop - the leak", "stop, mark it down", "cancel, maria", "stop\nby at five, john", "stop - rose bush"]
+    "text",
+    [
+        *("stop - the leak", "stop, mark it down", "cancel, maria", "stop\nby at five, john", "stop - rose bush"),
+        *("cancel - emma has covid", "cancel (emma has fever)", "cancel\nmike broke leg", "cancel\n- mike broke leg"),
+        *(
+            "Cancel - Emma has covid",
+            "CANCEL - EMMA HAS COVID",
+            "cancel\n-the leak got fixed",
+            "Cancel\nMike Broke Leg",
+        ),
+        *(
+            "help - mike fell",
+            "help\ntom got hurt",
+            "help\n- the dog ate it",
+            "remove - mercedes benz",
+            "cancel - rosa",
+        ),
+        *("cancelar - maria enferma", "cancelar (juan tiene fiebre)", "ayuda - luis herido", "ayuda\n- juan se cayó"),
+        *("annuler - marie malade", "annuler\npaul est malade", "aide - paul blessé", "arret - j'aime pas"),
+        *("cancelar - joão doente", "cancela\nana quebrou perna", "ajuda - pedro caiu", "cancelar\n- ana tem febre"),
+    ],
 )
 def test_other_words_in_small_letters_are_no_name(text: str) -> None:
     assert judge_text(text, our_texts=OURS).rule not in ("word", "first_line")

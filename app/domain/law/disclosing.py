@@ -36,11 +36,15 @@ ASKING_PATTERN = re.compile(
     rf"|^(?:an? |una? )?(?:{WRITER}|{UNO})$"
 )
 """On folded words. A question too many does no harm: the agent only learns that it may have been asked."""
+MAX_END_LENGTH = 320
+"""Of a longer text its first and its last so many characters are read: on words that are repeated the pattern takes
+the square of their number."""
 
 
 def asks_whether_human(text: str) -> bool:
     """Whether somebody seems to ask if they speak with a machine."""
-    return ASKING_PATTERN.search(fold_text(text)) is not None
+    ends = (text,) if len(text) <= 2 * MAX_END_LENGTH else (text[:MAX_END_LENGTH], text[-MAX_END_LENGTH:])
+    return any(ASKING_PATTERN.search(fold_text(end)) for end in ends)
 
 
 def find_disclosure(facts: Mapping[str, Any], phone: str, timezone: str | None, day: date) -> str | None:

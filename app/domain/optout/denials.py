@@ -8,7 +8,7 @@ from app.domain.optout.features import COMMA, WordReading, read_words
 
 NEGATIONS = frozenset({"NOT", "NO"})
 BEFORE_DENIAL = frozenset({"PLEASE", "HI", "THANKS", "BUT", COMMA})
-BETWEEN = frozenset({"ME", "YOU", "TO", "PLEASE", "LONGER", "FROM", "be", "dar", "darme", "darnos"})
+BETWEEN = frozenset({"ME", "YOU", "TO", "PLEASE", "LONGER", "FROM", "be"})
 """What may stand between "don't" and the verb that it denies."""
 DENYING_WORDS = frozenset("dont dnt not never no ne n nao nunca jamas".split())
 """Not "can't you remove me": that is a wish."""

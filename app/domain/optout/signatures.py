@@ -8,9 +8,10 @@ from app.domain.optout.lexicon import find_meanings
 from app.domain.optout.lists import read_lists, read_phrases
 from app.domain.optout.spelling import split_words
 
+SIGNATURE_MARKS = "-–—~^*_= "
 COURTESY = read_phrases("phrases.txt")["COURTESY"]
 SIGNATURE_START = re.compile(
-    r"\s*(?:[-–—~^*_=]|sent (?:from|via)|get outlook|enviado (?:desde|do|via)|envoy[eé] (?:de|depuis)|from:|de:)",
+    r"(?:sent (?:from|via)|get outlook|enviado (?:desde|do|via)|envoy[eé] (?:de|depuis)|from:|de:)",
     re.IGNORECASE,
 )
 CONTACT_PATTERN = re.compile(r"@\w+\.\w|https?://|www\.|\d{3}\W{0,2}\d{4}|\b\w+\.(?:com|net|org)\b", re.IGNORECASE)
@@ -34,6 +35,10 @@ MEANINGS_IN_NAMES = frozenset({"WHEN", "THING", "BY", "LOCATION", "THEM", "MY", 
 NAMES_LIKE_WORDS = frozenset("sue will may paz love mercy jesus group".split())
 """Parts of names that mean something else too."""
 FIRST_NAMES = frozenset(dict(read_lists("names.txt"))["FIRST"])
+TELLING_VERBS = frozenset(
+    "is was has had have got gets feels broke died es esta fue tiene tuvo est sont etait foi tem teve ficou".split()
+)
+"""In capitals too they tell of somebody: EMMA HAS COVID."""
 MAX_SMALL_NAME_WORDS = 3
 FAREWELL_PATTERN = re.compile(
     r"(?:\b(?:and |y |et |e ))?\b(?:have an?|que tengan?(?: una?)?|passez une?|tenham? uma?) (?:\w+ )?"
@@ -67,7 +72,7 @@ def cut_signature(text: str) -> str:
 
 
 def _is_surely_signature(line: str) -> bool:
-    line = line.strip().lstrip("-–—~*_= ")
+    line = line.strip().lstrip(SIGNATURE_MARKS)
     is_contact = bool(CONTACT_PATTERN.search(line)) and len(line.split()) <= MAX_WORDS_OF_CONTACT
     return not line or is_courtesy(line) or is_contact or is_name(line, frozenset({"THEM"}))
 
@@ -93,16 +98,21 @@ def is_courtesy(line: str) -> bool:
 
 
 def is_signature(line: str) -> bool:
-    return bool(is_courtesy(line) or SIGNATURE_START.match(line) or CONTACT_PATTERN.search(line) or is_name(line))
+    line = line.strip().lstrip(SIGNATURE_MARKS)
+    return bool(
+        not line or is_courtesy(line) or SIGNATURE_START.match(line) or CONTACT_PATTERN.search(line) or is_name(line)
+    )
 
 
 def is_name(text: str, allowed_meanings: frozenset[str] = MEANINGS_IN_NAMES) -> bool:
-    """Whether a text looks like the name of somebody or of a company: few words, all capitalized, or a first name
-    with words that mean nothing else."""
+    """Whether a text looks like the name of somebody or of a company: few words, all capitalized, or known
+    first names."""
     if len(text) > LONGEST_NAME or re.search(r"[?!\d]", text):
         return False
     words = [word for word in re.findall(r"[^\W\d_]+", text) if fold_text(word) not in COURTESY]
-    if _begins_with_first_name(words):
+    if not TELLING_VERBS.isdisjoint(map(fold_text, words)):
+        return False
+    if _is_known_name(words):
         return True
     if all(find_meanings(fold_text(word)) == ("MY",) for word in words):
         return False
@@ -114,11 +124,12 @@ def is_name(text: str, allowed_meanings: frozenset[str] = MEANINGS_IN_NAMES) -> 
     )
 
 
-def _begins_with_first_name(words: Sequence[str]) -> bool:
-    """In whatever case: john, maria lopez."""
+def _is_known_name(words: Sequence[str]) -> bool:
+    """In whatever case: john, maria de jesus, bob k. A word that is in no list of names may tell what happened to
+    somebody: "cancel - emma has covid"."""
     folded_words = [fold_text(word) for word in words]
     return (
         1 <= len(folded_words) <= MAX_SMALL_NAME_WORDS
         and folded_words[0] in FIRST_NAMES
-        and not any(map(find_meanings, folded_words[1:]))
+        and all(len(word) == 1 or word in FIRST_NAMES or word in NAME_PARTICLES for word in folded_words)
     )
