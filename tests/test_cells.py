@@ -51,6 +51,11 @@ async def count_rows(database: Database, tenant_id: str) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
+def leave_out_figures(counts: dict[str, int]) -> dict[str, int]:
+    """Workers may count figures at any time."""
+    return {name: count for name, count in counts.items() if not name.startswith("figure")}
+
+
 async def converse(world: World) -> Data:
     """A thread with a text of each kind, an endpoint, a person, an opt-out: rows in many tables."""
     world.agent.answers = [(200, {"reply": "Marzipan it is."})]
@@ -275,9 +280,9 @@ async def test_what_changes_while_most_is_copied_moves_too(world: World, resourc
             expected.update(await count_rows(resources.database, tenant.tenant_id))
 
     await tenant_moves.move_tenant(resources.database, other, resources.seal, tenant.tenant_id, go_on)
-    counts = await count_rows(other, tenant.tenant_id)
+    counts = leave_out_figures(await count_rows(other, tenant.tenant_id))
     told_of_brake = {"tenant_events": 2, "audit_entries": 2}
-    assert {name: count - told_of_brake.get(name, 0) for name, count in counts.items()} == expected
+    assert {name: count - told_of_brake.get(name, 0) for name, count in counts.items()} == leave_out_figures(expected)
     async with serving(replace(resources, database=other)) as http:
         there = replace(tenant, http=http)
         assert (await list_texts(there, thread))[-1][1] == "Meanwhile"

@@ -126,4 +126,4 @@ async def check_standby(resources: Resources) -> Finding:
         await asyncio.sleep(0.2)
     if not await reads.follows(resources.database):
         return Finding("BAD", "standby", "DATABASE_REPLICA_URL is a standby of another database: its figures are wrong")
-    return Finding("ok", "standby", f"{max(lag, 0):.1f} s behind; exports and figures are read from it")
+    return Finding("ok", "standby", f"{max(lag, 0):.1f} s behind; figures are read from it")

@@ -64,7 +64,7 @@ class Colleague:
 
 LIST_COLLEAGUES_SQL = f"""
 SELECT u.user_id, {person_name_sql("u")} AS name, u.email, u.active FROM users u
-WHERE u.tenant_id = $1 ORDER BY lower({person_name_sql("u")}), u.user_id LIMIT 1000
+WHERE u.tenant_id = $1 ORDER BY lower({person_name_sql("u")}), u.user_id
 """
 
 

@@ -13,7 +13,7 @@ from app.store.clock import Clock
 from app.store.connections import DATABASE_AWAY_ERRORS, Trust
 from app.store.dialling import CONNECT_SECONDS, WantedHost, dial, dial_host
 from app.store.engine import BATCH_LOCK_TIMEOUT, Database
-from app.store.standby import LaggingReads, Standby
+from app.store.standby import MAX_CONNECTIONS, LaggingReads, Standby
 
 OpenConnection = Callable[..., Awaitable[Any]]
 JSON_DECODER = json.JSONDecoder()
@@ -21,8 +21,6 @@ STATEMENT_SECONDS = 10.0
 """Timeout of a statement. Without it, a frozen server or a silent network blocks for ever."""
 MAX_BATCH_CONNECTIONS = 4
 """One for a batch of sends, one for a batch of receipts, two for batches of inbound texts."""
-MAX_LAGGING_READS = 4
-"""At once in a process, on the standby: they are few and long."""
 ABANDONED_TX_TIMEOUT = "10s"
 """The server ends a transaction that is idle for this long, and frees its locks."""
 TRY_ROLES_SQL = "SET ROLE app_tenant; SET ROLE app_system"
@@ -58,7 +56,7 @@ def prepare_lagging_reads(url: str | None, two_roles: bool) -> LaggingReads:
     if not url:
         return LaggingReads(None)
     trust = Trust()
-    pool = _create_pool(_build_opening(url, two_roles, trust, "standby"), MAX_LAGGING_READS, trust)
+    pool = _create_pool(_build_opening(url, two_roles, trust, "standby"), MAX_CONNECTIONS, trust)
     return LaggingReads(Standby(pool, trust))
 
 

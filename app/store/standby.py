@@ -1,10 +1,11 @@
 """Reads that may lag: on a standby of the database while one serves, else on the primary.
 
-Whoever got a 2xx must read what was written, so hardly any read may lag: exports and figures may, and say
-how far. Such a read is a function of a transaction, because it may run twice: whatever goes wrong on the
-standby, the primary answers.
+Whoever got a 2xx must read what was written, and a lead that was erased must not come back with a standby that
+is behind. So only figures may lag, which hold nobody's words, and they say how far. Such a read is a function of
+a transaction, because it may run twice: whatever goes wrong on the standby, the primary answers.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -35,6 +36,11 @@ ANSWER_SECONDS = 1.0
 """Time to get a connection and the first answer. Readiness waits as long, and must not seem away itself."""
 BACK_OFF_SECONDS = 5.0
 """After a failure, the standby is not asked for this time."""
+MAX_LAGGING_READS = 4
+"""At once in a process: they are few and long. The primary answers the next one; nobody waits for a place,
+because a standby that is busy must not seem away."""
+MAX_CONNECTIONS = MAX_LAGGING_READS + 1
+"""One more, which only the question how the standby is may take."""
 log = structlog.get_logger("standby")
 
 
@@ -133,21 +139,13 @@ class LaggingReads:
     def __init__(self, standby: Standby | None) -> None:
         self._standby = standby
         self._retry_at = 0.0
+        self._places = asyncio.Semaphore(MAX_LAGGING_READS)
 
-    async def run(
-        self,
-        primary: Database,
-        tenant_id: str,
-        read: Callable[[ReadTx], Awaitable[T]],
-        check: Callable[[ReadTx], Awaitable[object]] | None = None,
-    ) -> LaggingValue[T]:
-        """What `read` returns, of a standby if one is near. `check` runs on the primary before, and raises
-        if the standby must not answer: it may still have what was erased."""
-        if self._standby and loop_time() >= self._retry_at:
-            if check:
-                async with primary.read_tx(tenant_id) as tx:
-                    await check(tx)
-            answer = await self._run_on_standby(self._standby, primary, tenant_id, read)
+    async def run(self, primary: Database, tenant_id: str, read: Callable[[ReadTx], Awaitable[T]]) -> LaggingValue[T]:
+        """What `read` returns, of a standby if one is near and not busy."""
+        if self._standby and loop_time() >= self._retry_at and not self._places.locked():
+            async with self._places:
+                answer = await self._run_on_standby(self._standby, primary, tenant_id, read)
             if answer:
                 return answer
         async with primary.read_tx(tenant_id) as tx:
@@ -187,7 +185,7 @@ class LaggingReads:
 
     def _note_failure(self, error: Exception) -> None:
         self._retry_at = loop_time() + BACK_OFF_SECONDS
-        log.warning("the standby is away: exports and figures are read from the primary", error=type(error).__name__)
+        log.warning("the standby is away: figures are read from the primary", error=type(error).__name__)
 
     async def close(self) -> None:
         if self._standby:

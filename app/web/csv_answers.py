@@ -2,16 +2,14 @@
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi import Response
 
-from app.web.lagging import AS_OF_HEADER
 
-
-def describe_csv(row: str) -> dict[int | str, dict[str, Any]]:
-    """For the described API, where `format=csv` asks for a file and the data may lag. `row`: what a row is."""
+def describe_csv(row: str, headers: Mapping[str, Any] | None = None) -> dict[int | str, dict[str, Any]]:
+    """For the described API, where `format=csv` asks for a file. `row`: what a row is. `headers`: more of them."""
     return {
         200: {
             "content": {"text/csv": {"schema": {"type": "string", "description": f"With `format=csv`: {row}."}}},
@@ -20,11 +18,8 @@ def describe_csv(row: str) -> dict[int | str, dict[str, Any]]:
                     "description": "With `format=csv`: the file's name.",
                     "schema": {"type": "string"},
                 },
-                AS_OF_HEADER: {
-                    "description": "Where a standby of the database answers: what came later may be missing.",
-                    "schema": {"type": "string", "format": "date-time"},
-                },
-            },
+            }
+            | dict(headers or {}),
         }
     }
 

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 
 from app.commands import consent as consents
 from app.commands.directory import require_found
-from app.domain.callers import Caller
 from app.domain.spreadsheets import guard_value
 from app.domain.transcripts import Entry, format_time
 from app.store import directory, interactions, lead_answers
@@ -16,7 +15,7 @@ from app.store.interactions import Message, Thread
 from app.store.lead_answers import RecordedAnswer
 from app.store.schema import Lead
 from app.web.csv_answers import build_csv_answer, describe_csv
-from app.web.dependencies import AppResources, ReadCaller
+from app.web.dependencies import ReadCaller, TenantRead
 from app.web.directory.consent import ConsentShape
 from app.web.directory.consent import build_answer as consent_shape
 from app.web.directory.leads import LeadShape
@@ -30,11 +29,9 @@ from app.web.interaction_shapes import (
     get_status_history,
 )
 from app.web.interactions import find_interaction
-from app.web.lagging import run_lagging_read
 
 router = APIRouter(prefix="/api/v1")
-FileFormat = Literal["json", "csv"]
-Format = Annotated[FileFormat, Query(alias="format")]
+Format = Annotated[Literal["json", "csv"], Query(alias="format")]
 CSV_RESPONSES = describe_csv("one row per text")
 TEXTS_PER_QUERY = 1000
 CSV_COLUMNS = (
@@ -84,20 +81,9 @@ class LeadExport(Out):
     summary="A thread with all its texts, as JSON or CSV",
 )
 async def export_interaction(
-    interaction_id: str, caller: ReadCaller, request: Request, resources: AppResources, file_format: Format = "json"
+    interaction_id: str, caller: ReadCaller, read: TenantRead, file_format: Format = "json"
 ) -> Any:
     """Includes notes. Leaves out scheduled texts and texts held for quiet hours."""
-    lagging_value = await run_lagging_read(
-        request,
-        resources,
-        caller.tenant_id,
-        lambda read: _export_thread(read, caller, interaction_id, file_format),
-        check=lambda read: find_interaction(read, caller, interaction_id),
-    )
-    return lagging_value.value
-
-
-async def _export_thread(read: ReadTx, caller: Caller, interaction_id: str, file_format: FileFormat) -> Any:
     found_thread = await find_interaction(read, caller, interaction_id)
     texts = await _get_texts(read, found_thread)
     if file_format == "csv":
@@ -112,37 +98,20 @@ async def _export_thread(read: ReadTx, caller: Caller, interaction_id: str, file
     tags=["Leads"],
     summary="A lead with its consent and all its threads, as JSON or CSV",
 )
-async def export_lead(
-    lead_id: str, caller: ReadCaller, request: Request, resources: AppResources, file_format: Format = "json"
-) -> Any:
+async def export_lead(lead_id: str, caller: ReadCaller, read: TenantRead, file_format: Format = "json") -> Any:
     """Everything stored about the lead. The CSV has the texts of all its threads."""
-    lagging_value = await run_lagging_read(
-        request,
-        resources,
-        caller.tenant_id,
-        lambda read: _export_lead(read, caller.tenant_id, lead_id, file_format),
-        check=lambda read: _find_lead(read, caller.tenant_id, lead_id),
-    )
-    return lagging_value.value
-
-
-async def _find_lead(read: ReadTx, tenant_id: str, lead_id: str) -> Lead:
-    return require_found(await directory.get(read, Lead, tenant_id, lead_id))
-
-
-async def _export_lead(read: ReadTx, tenant_id: str, lead_id: str, file_format: FileFormat) -> Any:
-    current_lead = await _find_lead(read, tenant_id, lead_id)
-    threads = await interactions.list_of_lead(read, tenant_id, lead_id)
+    current_lead = require_found(await directory.get(read, Lead, caller.tenant_id, lead_id))
+    threads = await interactions.list_of_lead(read, caller.tenant_id, lead_id)
     texts = [await _get_texts(read, thread) for thread in threads]
     if file_format == "csv":
         return _build_csv(f"{lead_id}.csv", [text for thread in texts for text in thread])
     consent = None
     if current_lead.phone:
-        consent = consent_shape(await consents.get_consent(read, tenant_id, current_lead.phone))
+        consent = consent_shape(await consents.get_consent(read, caller.tenant_id, current_lead.phone))
     return Answer(
         data=LeadExport(
             lead=await build_lead_shape(read, current_lead),
-            answers=await lead_answers.list_of_lead(read, tenant_id, lead_id),
+            answers=await lead_answers.list_of_lead(read, caller.tenant_id, lead_id),
             consent=consent.data if consent else None,
             interactions=[
                 await _build_thread_export(read, *thread_and_texts)

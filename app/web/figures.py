@@ -19,7 +19,7 @@ from app.web.csv_answers import build_csv_answer, describe_csv
 from app.web.dependencies import AppResources, ReadCaller
 from app.web.envelope import Answer, Out
 from app.web.filters import Values, parse_instant, require_known, split_values
-from app.web.lagging import run_lagging_read
+from app.web.lagging import DESCRIBED_HEADERS, run_lagging_read
 from app.web.paging import PageParams, build_cursor
 
 router = APIRouter(prefix="/api/v1", tags=["Figures"])
@@ -91,7 +91,7 @@ Zone = Annotated[
 @router.get(
     "/figures",
     response_model=Answer[FigurePage],
-    responses=describe_csv("a row per group"),
+    responses=describe_csv("a row per group", DESCRIBED_HEADERS),
     summary="Figures of a span, by campaign, day and more, as JSON or CSV",
 )
 async def list_figures(

@@ -32,7 +32,7 @@ class Ready(Out):
     redis: RedisState
     """`degraded`: it takes no writes, so turns and texts are up to a second late, as without it."""
     standby: StandbyState | None
-    """Of `DATABASE_REPLICA_URL`. Not `ok`: exports and figures are read from the primary. Null: none is set."""
+    """Of `DATABASE_REPLICA_URL`. Not `ok`: figures are read from the primary. Null: none is set."""
 
 
 @router.get("/health/live", summary="The process answers")

@@ -41,7 +41,7 @@ class People(Out):
 
 @router.get("/people", summary="The people of the tenant, by name")
 async def list_people(caller: ReadCaller, read: TenantRead) -> Answer[People]:
-    """A thread is assigned to one of them, and notes mention them. A thousand at most."""
+    """A thread is assigned to one of them, and notes mention them."""
     colleagues = await people.list_colleagues(read, caller.tenant_id)
     shapes = [
         PersonShape(

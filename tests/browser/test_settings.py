@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import PICTURES, Enter, Person
+from tests.browser.conftest import Enter, Person, take_picture
 from tests.browser.test_looks import DESK, PHONE, findings
 from tests.world import World
 
@@ -18,7 +18,6 @@ LOOKS = {
 @pytest.mark.parametrize("look", LOOKS)
 async def test_every_page_of_the_settings_is_for_everybody(idle_world: World, enter: Enter, look: str) -> None:
     world, sam = idle_world, await enter(**LOOKS[look])
-    PICTURES.mkdir(exist_ok=True)
     await world.tenant.call("POST", "/canned-replies", {"title": "Hours", "text": "From 9 to 5."})
     paths = [
         "/account", "/settings/general", "/settings/people", "/settings/people/new",
@@ -35,7 +34,7 @@ async def test_every_page_of_the_settings_is_for_everybody(idle_world: World, en
         response = await sam.open(path)
         assert response.status == 200, path
         name = re.sub(r"\w+_\w+", "one", path.strip("/")).translate(str.maketrans("/?=", "---"))
-        await sam.page.screenshot(path=PICTURES / f"page-{name}-{look}.png", full_page=True)
+        await take_picture(sam.page, f"page-{name}-{look}", full_page=True)
         assert await findings(sam.page, {}) == [], path
 
 

@@ -240,6 +240,9 @@ async def test_pages_and_files_are_compressed_for_who_can_read_it(sam: Browser, 
             assert "immutable" in small.headers["cache-control"]
             known = await sam.http.get(path, headers={"If-None-Match": small.headers["etag"]})
             assert known.status_code == 304
+            # While releases change, a page of one asks the other for its files.
+            for other in (path.partition("?")[0], f"{path}0"):
+                assert (await sam.http.get(other)).headers["cache-control"] == "no-cache"
 
 
 async def test_no_two_pages_have_the_same_form_token(sam: Browser) -> None:

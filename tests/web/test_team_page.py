@@ -14,6 +14,11 @@ from tests.web.people import Browser, add_person, browser
 from tests.web.test_page import a_thread, names, ours
 
 __all__ = ["ours"]
+ADD_COLLEAGUES_SQL = """
+INSERT INTO users (tenant_id, user_id, email, password_hash)
+SELECT $1::text, $1 || '_' || place, 'a' || place || '@' || $1 || '.example', ''
+FROM generate_series(1, 1000) AS place
+"""
 
 
 def counts(page: str) -> dict[str, str]:
@@ -195,7 +200,10 @@ async def test_a_person_has_a_name_by_which_notes_mention_them(
     newest, *_ = (await tenant.call("GET", f"/audit?subject=person&subjectId={person['personId']}"))["audit"]
     assert (newest["changes"][0]["field"], newest["actor"]) == ("name", f"person:{person['personId']}")
     await sam.submit(await sam.page("/account"), "/name", name="")
-    assert (await tenant.call("GET", "/people"))["people"][0]["name"] == "sam"
+    async with resources.database.system_tx() as tx:  # however many have names that come before
+        await tx.execute(ADD_COLLEAGUES_SQL, tenant.tenant_id)
+    assert (await tenant.call("GET", "/people"))["people"][-1]["name"] == "sam"
+    assert 'title="sam@example.com">sam</span>' in await sam.page(f"/conversations/{sent['interactionId']}")
 
 
 async def test_a_text_is_not_sent_over_what_the_agent_wrote_meanwhile(

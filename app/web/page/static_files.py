@@ -1,4 +1,4 @@
-"""Styles, scripts and the icon: read and compressed once, and cached by browsers for ever."""
+"""Styles, scripts and the icon: read and compressed once, and cached for ever by browsers that ask by digest."""
 
 import gzip
 import hashlib
@@ -42,10 +42,11 @@ class StaticFile:
     media_type: str | None
     digest: str
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """Browsers may cache it for ever, because its address has the digest of its content."""
-        return {"ETag": f'"{self.digest}"', "Cache-Control": "public, max-age=31536000, immutable"}
+    def build_headers(self, asked_digest: str) -> dict[str, str]:
+        """Browsers may cache it for ever if its address has the digest of its content. While releases change, a
+        page of one may ask a process of the other, which has other content."""
+        caching = "public, max-age=31536000, immutable" if asked_digest == self.digest else "no-cache"
+        return {"ETag": f'"{self.digest}"', "Cache-Control": caching}
 
 
 class Static(StaticFiles):
@@ -54,13 +55,12 @@ class Static(StaticFiles):
         if file is None or scope["method"] not in ("GET", "HEAD"):
             return await super().get_response(path, scope)  # which refuses it
         request_headers = Headers(scope=scope)
-        if file.headers["ETag"] in request_headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=file.headers)
+        headers = file.build_headers(scope["query_string"].decode("latin-1"))
+        if headers["ETag"] in request_headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
         if accepts_gzip(request_headers):
-            return Response(
-                file.compressed_content, headers=file.headers | COMPRESSED_HEADERS, media_type=file.media_type
-            )
-        return Response(file.content, headers=file.headers, media_type=file.media_type)
+            return Response(file.compressed_content, headers=headers | COMPRESSED_HEADERS, media_type=file.media_type)
+        return Response(file.content, headers=headers, media_type=file.media_type)
 
 
 def accepts_gzip(headers: Headers) -> bool:
