@@ -112,8 +112,10 @@ async def list_figures(
     belong to the hour in which they were made, and a thread with what came of it to the hour in which it
     was opened. An erased lead leaves the figures. Where a standby answers, the header `Data-As-Of` says
     until when it has everything."""
-    async with resources.database.read_tx(caller.tenant_id) as read:
-        zone = parse_zone(timezone or await tenants.get_zone(read, caller.tenant_id))
+    if timezone is None:
+        async with resources.database.read_tx(caller.tenant_id) as read:
+            timezone = await tenants.get_zone(read, caller.tenant_id)
+    zone = parse_zone(timezone)
     dimensions = parse_dimensions(by)
     until = _parse_moment(end, "to", zone) or datetime.now(UTC)
     since = _parse_moment(start, "from", zone) or max(until, EARLIEST) - DEFAULT_SPAN
