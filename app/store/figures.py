@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from app.store import core
 from app.store.engine import ReadTx
+from app.store.schema import Figure
 from app.store.thread_filters import Params
 
 Dimension = Literal[
@@ -39,11 +41,8 @@ COLUMNS: dict[Dimension, str] = {
 """Of the dimensions that are no times: what must be told apart for them."""
 LEVELS = {frozenset[str](): "tenant", frozenset({"campaign"}): "campaign", frozenset({"agent"}): "agent"}
 """The sums that tell no more apart than this. Everything else is `full`."""
-
-SUMMED = {
-    **{measure: measure for measure in ("texts", "delivered", "texted", "replied", "qualified", "turns")},
-    **{"optOuts": "opt_outs", "timedTurns": "timed_turns", "agentMs": "agent_ms"},
-    **{"handOffs": "hand_offs", "staleReplies": "stale_replies"},
+SUMMED: dict[str, str] = {
+    column.info["measure"]: column.name for column in core.table_of(Figure).columns if column.info
 }
 """Measures with a column of their own."""
 SOURCE_SQL = """FROM figures f

@@ -40,7 +40,8 @@ class FigureHour(Table):
 
 def _summed_column(measure: str) -> Mapped[Any]:
     """One of the counts, which is read ten times as fast as out of `counts`."""
-    return mapped_column(BigInteger, Computed(f"(counts -> '{measure}'::text)::bigint", persisted=True))
+    computed = Computed(f"(counts -> '{measure}'::text)::bigint", persisted=True)
+    return mapped_column(BigInteger, computed, info={"measure": measure})
 
 
 class Figure(Table):
