@@ -15,6 +15,7 @@ from starlette.types import Scope
 WEB_FOLDER = Path(__file__).parents[1]
 STATIC_FOLDER = WEB_FOLDER / "static"
 BUNDLES = {
+    "page.css": ("page.css", "print.css"),
     "common.js": ("choose.js", "palette.js", "page.js"),
     "inbox.js": (
         "segments.js",
@@ -71,8 +72,7 @@ def accepts_gzip(headers: Headers) -> bool:
 def load_files() -> dict[str, StaticFile]:
     """Returns the files of the folder and the bundles, by name."""
     content_by_name = {path.name: path.read_bytes() for path in STATIC_FOLDER.iterdir()}
-    for name, parts in BUNDLES.items():
-        content_by_name[name] = b"\n".join(content_by_name[part] for part in parts)
+    content_by_name |= {name: b"\n".join(map(content_by_name.__getitem__, parts)) for name, parts in BUNDLES.items()}
     return {name: _build_file(name, content) for name, content in content_by_name.items()}
 
 
