@@ -107,6 +107,7 @@ class Edge:
             except Exception as error:
                 log.error("unexpected error", exc_info=error)
                 if status:
+                    status = Internal.status
                     raise  # headers are sent: only a closed connection can signal the failure
                 await problems.build_problem_response(Request(scope), Internal())(scope, receive, send_answer)
             finally:

@@ -27,9 +27,12 @@ async def broken(tenant: Tenant, ours: Data, resources: Resources) -> str:
 
 def is_a_page(answer: httpx.Response) -> None:
     assert answer.status_code == 500
+    says_so(answer, answer.text)
+
+
+def says_so(answer: httpx.Response, page: str) -> None:
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
-    page = answer.text
     assert "<h1>Something went wrong on our side.</h1>" in page
     assert answer.headers["x-request-id"] in page
     assert 'href="/conversations"' in page
@@ -40,10 +43,26 @@ def is_a_page(answer: httpx.Response) -> None:
 
 async def test_a_page_that_fails_is_a_page_that_says_so_with_the_requests_id(sam: Browser, broken: str) -> None:
     fetching = {"Accept": "*/*", "Sec-Fetch-Dest": "empty"}  # as the page's script does it
-    answer = await sam.http.get(f"/conversations/{broken}", headers=fetching)
+    answer = await sam.http.get(f"/conversations/{broken}?status=qualified", headers=fetching)
     is_a_page(answer)
     assert "Check before you try again" not in answer.text
     assert "Jane" in await sam.page("/conversations")  # and the others do not fail with it
+
+
+async def read_parts(answer: httpx.Response, parts: list[str]) -> None:
+    async for part in answer.aiter_text():
+        parts.append(part)
+
+
+async def test_a_page_that_fails_after_its_beginning_says_so_and_breaks_off(sam: Browser, broken: str) -> None:
+    answer = await sam.http.send(sam.http.build_request("GET", f"/conversations/{broken}"), stream=True)
+    parts: list[str] = []
+    with pytest.raises(httpx.RemoteProtocolError):
+        await read_parts(answer, parts)
+    says_so(answer, "".join(parts))
+    assert "".join(parts).count("<body") == 1
+    failed = 'leadsail_http_request_seconds_count{method="GET",route="/conversations/{interaction_id}",status="500"}'
+    assert failed in (await sam.get("/metrics")).text
 
 
 async def test_a_form_that_fails_says_that_it_may_have_been_done(sam: Browser, tenant: Tenant, broken: str) -> None:

@@ -2,22 +2,23 @@
 
 import asyncio
 import gzip
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from asyncpg import Record
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from app.commands.team import MAX_NOTE_LENGTH
 from app.domain import media, phones
 from app.domain.orders import MAX_TEXT_LENGTH
-from app.domain.problems import Problem
+from app.domain.problems import Internal, Problem
 from app.domain.words import Channel
 from app.web.page import found_words, static_files, text_sizes, times
 from app.web.page.static_files import COMPRESSED_HEADERS, WEB_FOLDER, accepts_gzip
@@ -28,8 +29,12 @@ CONTENT_POLICY = (
 )
 GZIP_LEVEL = 5
 """A page takes 0.4 ms; higher levels take longer and save little."""
+GZIP_HEADER = 16
+"""Added to a window's size, it makes zlib write the format of gzip."""
 FRAGMENTS = ("list", "opened")
 """The list of conversations; what is open beside it."""
+Part = Literal["", "beginning", "rest"]
+"""What of a page is rendered; "": all of it."""
 STATUS_WORDS = {
     "in_progress": "In progress",
     "completed": "Completed",
@@ -103,13 +108,7 @@ SOURCE_WORDS = {"api": "API", "sms_agent": "AI agent", "system": "System", "manu
 
 def page(request: Request, template: str, status: int = 200, /, **context: Any) -> Response:
     """Renders a template. Its `zone` is the person's time zone, UTC until the browser has sent it."""
-    about = {
-        "request": request,
-        "zone": times.get_zone(request),
-        "text_size": text_sizes.get_text_size(request),
-        "now": datetime.now(UTC),
-    }
-    html = _build_environment().get_template(template).render(**about, fragment=get_fragment(request), **context)
+    html = _render(request, template, "", context)
     headers = {"Content-Security-Policy": CONTENT_POLICY}
     if not accepts_gzip(request.headers):
         return HTMLResponse(html, status, headers)
@@ -118,6 +117,58 @@ def page(request: Request, template: str, status: int = 200, /, **context: Any) 
     # Tokens and times make each rendering a few bytes shorter or longer, and HEAD is answered as GET.
     del response.headers["content-length"]
     return response
+
+
+def page_in_parts(
+    request: Request,
+    template: str,
+    beginning: Mapping[str, Any],
+    build_rest: Callable[[], Awaitable[Mapping[str, Any]]],
+) -> Response:
+    """As `page`, but the browser gets the beginning at once, and with it the addresses of styles and scripts: it
+    fetches them, and paints, while `build_rest` reads what the page shows. The status is sent by then, so the words
+    of a problem take the place of the rest. After an unexpected error the answer also breaks off: no machine takes it
+    for whole."""
+
+    async def render_parts() -> AsyncIterator[bytes]:
+        yield _render(request, template, "beginning", beginning).encode()
+        try:
+            rest = _render(request, template, "rest", {**beginning, **await build_rest()})
+        except Problem as problem:
+            rest = _render(request, "problem.html", "rest", {"problem": problem})
+        except Exception:
+            yield _render(request, "problem.html", "rest", {"problem": Internal()}).encode()
+            raise
+        yield rest.encode()
+
+    headers = {"Content-Security-Policy": CONTENT_POLICY}
+    if not accepts_gzip(request.headers):
+        return StreamingResponse(render_parts(), headers=headers, media_type="text/html")
+    return StreamingResponse(_compress(render_parts()), headers=headers | COMPRESSED_HEADERS, media_type="text/html")
+
+
+async def _compress(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Compresses each part so that the browser can read it before the next one comes."""
+    compressor = zlib.compressobj(GZIP_LEVEL, wbits=zlib.MAX_WBITS + GZIP_HEADER)
+    async for part in parts:
+        yield compressor.compress(part) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    yield compressor.flush()
+
+
+def _render(request: Request, template: str, part: Part, context: Mapping[str, Any]) -> str:
+    return (
+        _build_environment()
+        .get_template(template)
+        .render(
+            request=request,
+            zone=times.get_zone(request),
+            text_size=text_sizes.get_text_size(request),
+            now=datetime.now(UTC),
+            fragment=get_fragment(request),
+            part=part,
+            **context,
+        )
+    )
 
 
 async def load_templates() -> None:

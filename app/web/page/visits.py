@@ -37,6 +37,12 @@ class Visit(PageRequest):
         """The part of the page that a script asks for; empty: the whole page."""
         return render.get_fragment(self.request)
 
+    @property
+    def comes_in_parts(self) -> bool:
+        """Whether the beginning of the page may be sent before the rest is read. A filter or a cursor may be refused,
+        and that takes another status."""
+        return not self.fragment and not any(_build_place_context(self)["place"].values())
+
 
 async def _build_visit(
     request: Request,
@@ -63,20 +69,16 @@ VisitPost = Annotated[Visit, Depends(_require_form)]
 
 async def show_list(visit: Visit, problem: Problem | None = None) -> Response:
     """Renders the page without an open thread."""
-    async with visit.resources.database.read_tx(visit.tenant_id) as read:
-        context = await _build_context(visit, read)
-        has_threads = context.get("threads") or context.get("needing")
-        is_fresh = not (visit.fragment or has_threads or visit.list_filter.is_narrowed or visit.page_query.after)
-        steps = await start.build_context(read, visit.resources, visit.person) if is_fresh else {"steps": None}
-    return visit.render_page(
-        "conversations",
-        problem.status if problem else 200,
-        thread=None,
-        before=None,
-        **context,
-        **steps,
-        list_problem=problem,
-    )
+
+    async def build_context(cursor: str | None) -> dict[str, Any]:
+        async with visit.resources.database.read_tx(visit.tenant_id) as read:
+            context = await _build_context(visit, read, cursor)
+            has_threads = context.get("threads") or context.get("needing")
+            is_fresh = not (visit.fragment or has_threads or visit.list_filter.is_narrowed or visit.page_query.after)
+            steps = await start.build_context(read, visit.resources, visit.person) if is_fresh else {"steps": None}
+        return {**context, **steps, "thread": None, "before": None, "list_problem": problem}
+
+    return await _render(visit, problem, build_context)
 
 
 async def show_start(visit: Visit, start: dict[str, Any], problem: Problem | None = None) -> Response:
@@ -111,20 +113,38 @@ async def show_thread(
     scheduled text, and was refused."""
     if visit.fragment == "list":
         return await _show_list_beside(visit, interaction_id, before)
-    draft = draft or Draft()
-    async with visit.resources.database.tenant_tx(visit.tenant_id) as tx:
-        cursor = await _get_cursor(visit, tx)  # first: an event that is not seen below comes after it
-        thread = await threads.build_thread_context(tx, visit.person, interaction_id, before, visit.zone, draft.when)
-        context = await _build_context(visit, tx, cursor)
-    return visit.render_page(
-        "conversations",
-        problem.status if problem else 200,
-        **context,
-        **thread | {"changing": changing},
-        refused=problem,
-        draft=draft,
-        before=before,
-    )
+    shown_draft = draft or Draft()
+
+    async def build_context(cursor: str | None) -> dict[str, Any]:
+        async with visit.resources.database.tenant_tx(visit.tenant_id) as tx:
+            if cursor is None:
+                cursor = await _get_cursor(visit, tx)  # first: an event that is not seen below comes after it
+            thread = await threads.build_thread_context(
+                tx, visit.person, interaction_id, before, visit.zone, shown_draft.when
+            )
+            context = await _build_context(visit, tx, cursor)
+        about = {"changing": changing, "refused": problem, "draft": shown_draft, "before": before}
+        return {**context, **thread, **about}
+
+    return await _render(visit, problem, build_context, interaction_id, before)
+
+
+async def _render(
+    visit: Visit,
+    problem: Problem | None,
+    build_context: Callable[[str | None], Awaitable[dict[str, Any]]],
+    interaction_id: str | None = None,
+    before: int | None = None,
+) -> Response:
+    """Renders the page, in parts if that may be: then what the beginning needs is read first, and `build_context`
+    gets the cursor of the events that stands there. Raises `NotFound`."""
+    if problem or not visit.comes_in_parts:
+        return visit.render_page("conversations", problem.status if problem else 200, **await build_context(None))
+    async with visit.resources.database.read_tx(visit.tenant_id) as read:
+        cursor = await _get_cursor(visit, read)
+        thread = await threads.find_thread(read, visit.tenant_id, interaction_id) if interaction_id else None
+    beginning = _build_place_context(visit) | {"cursor_of_events": cursor, "thread": thread, "before": before}
+    return visit.render_page_in_parts("conversations", beginning, lambda: build_context(cursor))
 
 
 async def _show_list_beside(visit: Visit, interaction_id: str, before: int | None) -> Response:
