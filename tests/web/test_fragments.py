@@ -3,20 +3,15 @@
 import re
 from datetime import UTC, datetime
 from html import unescape
-from types import SimpleNamespace
 
 import httpx
 import pytest
-from fastapi import Request
-from fastapi.responses import StreamingResponse
 
 from app.commands import receive
 from app.commands.receive import InboundPost
 from app.domain.carriage import Account, InboundText
 from app.domain.event_bodies import RecordedEvent
-from app.domain.problems import NotFound
 from app.resources import Resources
-from app.web.page import render
 from app.web.page.live import describe_changes
 from tests.makers import Data, Tenant
 from tests.web.people import Browser, add_person
@@ -248,54 +243,6 @@ async def test_pages_and_files_are_compressed_for_who_can_read_it(sam: Browser, 
             # While releases change, a page of one asks the other for its files.
             for other in (path.partition("?")[0], f"{path}0"):
                 assert (await sam.http.get(other)).headers["cache-control"] == "no-cache"
-
-
-@pytest.mark.parametrize("coding", ["gzip", "identity"])
-async def test_the_beginning_of_a_page_does_not_wait_for_the_rest(
-    sam: Browser, tenant: Tenant, ours: Data, resources: Resources, coding: str
-) -> None:
-    lead, sent = await a_thread(tenant, firstName="Ann", lastName="First")
-    await write_as_lead(resources, tenant, ours, lead, "Hello?")
-    request = sam.http.build_request(
-        "GET", f"/conversations/{sent['interactionId']}", headers={"Accept-Encoding": coding}
-    )
-    async with resources.database.system_tx() as tx:
-        # Nobody can mark the thread as read meanwhile.
-        await tx.execute("SELECT 1 FROM interactions WHERE interaction_id = $1 FOR UPDATE", sent["interactionId"])
-        answer = await sam.http.send(request, stream=True)
-        parts = answer.aiter_text()
-        beginning = await anext(parts)
-    rest = "".join([part async for part in parts])
-    assert answer.headers.get("content-encoding", "identity") == coding
-    assert all(words in beginning for words in ("<title>Ann First", "page.css", "inbox.js", 'aria-label="Pages"'))
-    assert "Transcript" not in beginning
-    assert "Hello?" in rest
-    assert "<body" not in rest
-    assert rest.rstrip().endswith("</html>")
-
-
-async def test_a_filter_that_is_refused_has_its_status(sam: Browser) -> None:
-    """So such a page does not begin before all of it is read."""
-    for query in ("cursor=WzEsMl0", "campaign=%00"):
-        assert (await sam.get(f"/conversations?{query}")).status_code == 400, query
-
-
-async def test_a_problem_takes_the_place_of_the_rest_of_a_page() -> None:
-    request = Request(
-        {"type": "http", "method": "GET", "path": "/conversations", "query_string": b"", "headers": []}
-        | {"path_params": {}, "state": {"request_id": "req_1"}}
-    )
-    person = SimpleNamespace(email="sam@example.com", admin=False, unseen_notices=None)
-    beginning = {"person": person, "csrf": "", "place": {}, "thread": None, "before": None, "cursor_of_events": "0-0"}
-
-    async def build_rest() -> Data:
-        raise NotFound("There is no conversation at this address.")
-
-    answer = render.page_in_parts(request, "conversations.html", beginning, build_rest)
-    assert isinstance(answer, StreamingResponse)
-    html = "".join([part.decode() async for part in answer.body_iterator if isinstance(part, bytes)])
-    assert html.count("<html") == html.count("<body") == html.count("</html>") == 1
-    assert "<h1>There is no conversation at this address.</h1>" in html.split('aria-label="Pages"')[1]
 
 
 async def test_no_two_pages_have_the_same_form_token(sam: Browser) -> None:

@@ -61,8 +61,8 @@ async def test_a_page_that_fails_after_its_beginning_says_so_and_breaks_off(sam:
         await read_parts(answer, parts)
     says_so(answer, "".join(parts))
     assert "".join(parts).count("<body") == 1
-    failed = 'leadsail_http_request_seconds_count{method="GET",route="/conversations/{interaction_id}",status="500"}'
-    assert failed in (await sam.get("/metrics")).text
+    metric = 'leadsail_http_request_seconds_count{method="GET",route="/conversations/{interaction_id}",status="500"}'
+    assert metric in (await sam.get("/metrics")).text
 
 
 async def test_a_form_that_fails_says_that_it_may_have_been_done(sam: Browser, tenant: Tenant, broken: str) -> None:

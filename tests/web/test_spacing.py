@@ -36,7 +36,7 @@ def test_steps_are_multiples_of_four_pixels() -> None:
 @pytest.mark.parametrize("name", [path.name for path in STYLES])
 def test_distances_are_steps(name: str) -> None:
     steps = {step for step, _ in STEP.findall(read_style("page.css"))}
-    found = DISTANCE.findall(read_style(name))
-    assert found, "the style has no distances"
-    parts = [(value, ALLOWED.fullmatch(part)) for value in found for part in list_parts(value)]
-    assert [value for value, allowed in parts if not allowed or (allowed[1] and allowed[1] not in steps)] == []
+    values = DISTANCE.findall(read_style(name))
+    assert values, "the style has no distances"
+    parts = [(value, ALLOWED.fullmatch(part)) for value in values for part in list_parts(value)]
+    assert [value for value, match in parts if not match or (match[1] and match[1] not in steps)] == []

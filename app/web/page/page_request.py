@@ -76,11 +76,11 @@ class PageRequest:
         return render.page(self.request, f"{template}.html", status, person=self.person, csrf=self.csrf, **context)
 
     def render_page_in_parts(
-        self, template: str, beginning: Mapping[str, Any], build_rest: Callable[[], Awaitable[Mapping[str, Any]]]
+        self, template: str, first_context: Mapping[str, Any], build_rest: Callable[[], Awaitable[Mapping[str, Any]]]
     ) -> Response:
         """As `render_page`; see `render.page_in_parts`."""
         about = {"person": self.person, "csrf": self.csrf}
-        return render.page_in_parts(self.request, f"{template}.html", {**about, **beginning}, build_rest)
+        return render.page_in_parts(self.request, f"{template}.html", {**about, **first_context}, build_rest)
 
     async def run_once(
         self, form: SubmittedForm, work: Callable[[Tx], Awaitable[T]], get_id: Callable[[T], str]

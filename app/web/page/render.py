@@ -122,24 +122,24 @@ def page(request: Request, template: str, status: int = 200, /, **context: Any) 
 def page_in_parts(
     request: Request,
     template: str,
-    beginning: Mapping[str, Any],
+    first_context: Mapping[str, Any],
     build_rest: Callable[[], Awaitable[Mapping[str, Any]]],
 ) -> Response:
-    """As `page`, but the browser gets the beginning at once, and with it the addresses of styles and scripts: it
-    fetches them, and paints, while `build_rest` reads what the page shows. The status is sent by then, so the words
-    of a problem take the place of the rest. After an unexpected error the answer also breaks off: no machine takes it
-    for whole."""
+    """As `page`, but the browser gets the beginning (of `first_context`) at once, and with it the addresses of styles
+    and scripts: it fetches them, and paints, while `build_rest` reads what the page shows. The status is sent by then,
+    so the words of a problem take the place of the rest. After an unexpected error the answer also breaks off: no
+    machine takes it for whole."""
 
     async def render_parts() -> AsyncIterator[bytes]:
-        yield _render(request, template, "beginning", beginning).encode()
+        yield _render(request, template, "beginning", first_context).encode()
         try:
-            rest = _render(request, template, "rest", {**beginning, **await build_rest()})
+            html = _render(request, template, "rest", {**first_context, **await build_rest()})
         except Problem as problem:
-            rest = _render(request, "problem.html", "rest", {"problem": problem})
+            html = _render(request, "problem.html", "rest", {"problem": problem})
         except Exception:
             yield _render(request, "problem.html", "rest", {"problem": Internal()}).encode()
             raise
-        yield rest.encode()
+        yield html.encode()
 
     headers = {"Content-Security-Policy": CONTENT_POLICY}
     if not accepts_gzip(request.headers):
@@ -155,19 +155,16 @@ async def _compress(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield compressor.flush()
 
 
-def _render(request: Request, template: str, part: Part, context: Mapping[str, Any]) -> str:
-    return (
-        _build_environment()
-        .get_template(template)
-        .render(
-            request=request,
-            zone=times.get_zone(request),
-            text_size=text_sizes.get_text_size(request),
-            now=datetime.now(UTC),
-            fragment=get_fragment(request),
-            part=part,
-            **context,
-        )
+def _render(request: Request, name: str, part: Part, context: Mapping[str, Any]) -> str:
+    template = _build_environment().get_template(name)
+    return template.render(
+        request=request,
+        zone=times.get_zone(request),
+        text_size=text_sizes.get_text_size(request),
+        now=datetime.now(UTC),
+        fragment=get_fragment(request),
+        part=part,
+        **context,
     )
 
 

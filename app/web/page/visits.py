@@ -143,8 +143,8 @@ async def _render(
     async with visit.resources.database.read_tx(visit.tenant_id) as read:
         cursor = await _get_cursor(visit, read)
         thread = await threads.find_thread(read, visit.tenant_id, interaction_id) if interaction_id else None
-    beginning = _build_place_context(visit) | {"cursor_of_events": cursor, "thread": thread, "before": before}
-    return visit.render_page_in_parts("conversations", beginning, lambda: build_context(cursor))
+    first_context = _build_place_context(visit) | {"cursor_of_events": cursor, "thread": thread, "before": before}
+    return visit.render_page_in_parts("conversations", first_context, lambda: build_context(cursor))
 
 
 async def _show_list_beside(visit: Visit, interaction_id: str, before: int | None) -> Response:
