@@ -56,6 +56,11 @@ class ListUnreadable(ListFailure):
         super().__init__(f"answered {response.status_code}{detail}")
         self.response = response
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the same request would get the same answer later."""
+        return self.response.status_code != 429 and not self.response.is_server_error
+
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
@@ -127,9 +132,9 @@ async def list_inbound_texts(
     return sorted(texts, key=lambda text: text.sent_at or since)
 
 
-def read_prices(wire: Wire, account: Account, since: datetime) -> AsyncIterator[PricePage]:
-    """What texts since then cost, as the carrier's record says, which must have prices. If the last page names
-    a next one, there was more than is read. Raises `ListFailure`."""
+def read_prices(wire: Wire, account: Account, since: datetime, first_page: str | None) -> AsyncIterator[PricePage]:
+    """What texts since then cost, as the carrier's record says, which must have prices; from `first_page` on, which
+    a page before named. If the last page names a next one, there was more than is read. Raises `ListFailure`."""
     provider = REGISTRY[account.provider]
     return _read_pages(
         wire,
@@ -137,6 +142,7 @@ def read_prices(wire: Wire, account: Account, since: datetime) -> AsyncIterator[
         PRICE_READERS[account.provider],
         MAX_PRICE_PAGES,
         MAX_HISTORY_PAGE_BYTES,
+        first_page,
     )
 
 
@@ -207,10 +213,10 @@ async def _read_pages(
     read_page: Callable[[httpx.Response], Page | None],
     max_pages: int,
     max_page_bytes: int,
+    cursor: str | None = None,
 ) -> AsyncIterator[Page]:
-    """The first `max_pages` pages of a carrier's list, one by one; none where it has no list. Raises
-    `ListFailure`."""
-    cursor: str | None = None
+    """The first `max_pages` pages of a carrier's list from `cursor` on, one by one; none where it has no list.
+    Raises `ListFailure`."""
     for _ in range(max_pages):
         try:
             request = build_request(cursor)

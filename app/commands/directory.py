@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -113,6 +114,14 @@ async def add_row(tx: Tx, caller: Caller, kind: type[R], id_kind: ids.IdKind, fi
 async def lock_row(tx: Tx, caller: Caller, kind: type[R], id: str) -> R:
     """Raises `NotFound`."""
     return require_found(await directory.lock(tx, kind, caller.tenant_id, id))
+
+
+SECRET_OVERLAP = timedelta(hours=24)
+
+
+async def rotate_secret(tx: Tx, caller: Caller, kind: type[R], id: str, sealed_secret: bytes) -> R:
+    """Sets a new signing secret; for a day, requests are signed with the previous one too. Raises `NotFound`."""
+    return require_found(await directory.rotate_secret(tx, kind, caller.tenant_id, id, sealed_secret, SECRET_OVERLAP))
 
 
 async def change_row(tx: Tx, caller: Caller, kind: type[R], id: str, fields: Fields) -> R:

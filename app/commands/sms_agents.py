@@ -1,6 +1,6 @@
-"""SMS agents: add, change, remove, rotate the signing secret. Callers pass sealed secrets."""
+"""SMS agents: add, change, remove. Callers pass sealed secrets."""
 
-from datetime import time, timedelta
+from datetime import time
 from zoneinfo import available_timezones
 
 from app.commands.directory import (
@@ -8,7 +8,6 @@ from app.commands.directory import (
     add_row,
     change_row,
     lock_row,
-    require_found,
     require_known,
     require_not_null,
     require_references,
@@ -22,8 +21,6 @@ from app.store import directory, sms_agents
 from app.store.engine import Tx
 from app.store.schema import Campaign, SmsAgent
 
-SECRET_OVERLAP = timedelta(hours=24)
-
 
 async def add(tx: Tx, caller: Caller, fields: Fields, sealed_secret: bytes) -> SmsAgent:
     """Adds an agent; `sealed_secret` is its signing secret. Raises `Invalid`."""
@@ -36,13 +33,6 @@ async def change(tx: Tx, caller: Caller, sms_agent_id: str, fields: Fields) -> S
     agent = await lock_row(tx, caller, SmsAgent, sms_agent_id)
     await _check_fields(tx, caller, fields, agent.batch_window_ms, agent.max_wait_ms)
     return await change_row(tx, caller, SmsAgent, sms_agent_id, fields)
-
-
-async def rotate_secret(tx: Tx, caller: Caller, sms_agent_id: str, sealed_secret: bytes) -> SmsAgent:
-    """Sets a new signing secret; for a day, requests are signed with the previous one too. Raises
-    `NotFound`."""
-    agent = await sms_agents.rotate_secret(tx, caller.tenant_id, sms_agent_id, sealed_secret, SECRET_OVERLAP)
-    return require_found(agent)
 
 
 async def remove(tx: Tx, caller: Caller, sms_agent_id: str) -> None:

@@ -1,9 +1,8 @@
-"""Webhook endpoints: add, change, pause, resume, rewind, rotate the signing secret."""
+"""Webhook endpoints: add, change, pause, resume, rewind."""
 
 from datetime import datetime
 
 from app.commands.directory import Fields, add_row, change_row, lock_row, require_found, require_not_null, require_url
-from app.commands.sms_agents import SECRET_OVERLAP
 from app.domain.callers import Caller
 from app.domain.events import parse_event_id
 from app.domain.problems import Invalid, NotFound
@@ -27,14 +26,6 @@ async def change(tx: Tx, caller: Caller, endpoint_id: str, fields: Fields) -> We
     """Changes only the given fields; the cursor stays. Raises `Invalid`, `NotFound`."""
     fields = _check_fields(fields)
     return await change_row(tx, caller, WebhookEndpoint, endpoint_id, fields)
-
-
-async def rotate_secret(tx: Tx, caller: Caller, endpoint_id: str, sealed_secret: bytes) -> WebhookEndpoint:
-    """Sets a new signing secret; for a day, requests are signed with the previous one too. Raises
-    `NotFound`."""
-    return require_found(
-        await webhook_endpoints.rotate_secret(tx, caller.tenant_id, endpoint_id, sealed_secret, SECRET_OVERLAP)
-    )
 
 
 async def resume(tx: Tx, caller: Caller, endpoint_id: str) -> WebhookEndpoint:

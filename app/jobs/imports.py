@@ -7,6 +7,7 @@ one goes on after the last line that was counted.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from itertools import dropwhile, islice
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -20,24 +21,19 @@ from app.domain.words import ROW_OUTCOMES, ImportState
 from app.imports.columns import read_any_header
 from app.imports.csv_files import ParsedRow, UnreadableFile, read_rows, read_text
 from app.imports.rows import BatchResult, FileKind, ParseLead, lead_rows, suppression_rows, take_rows
+from app.jobs.leases import LeaseLost, end_if_broken
 from app.store import imports
-from app.store.connections import DATABASE_AWAY_ERRORS
 from app.store.engine import Database, Tx
 from app.store.imports import ClaimedImport, Progress, Refusal
 
 ROWS_PER_BATCH = 200
 """A batch holds up the worker's other loops for as long as its rows are judged: some 30 ms."""
 LEASE = timedelta(seconds=60)
-UNEXPECTED_FAULT = "An unexpected error. The service's log says more."
 log = structlog.get_logger("imports")
 
 
 class _EndOfCheck(Exception):
     """Rolls a batch back that was only tried."""
-
-
-class _LeaseLost(Exception):
-    """The import was stopped, or another worker took it."""
 
 
 class Importer:
@@ -55,17 +51,12 @@ class Importer:
             claimed_import = await imports.claim_next(tx, lease, LEASE)
         if claimed_import is None:
             return False
-        try:
-            await self._run(claimed_import, lease, must_stop)
-        except _LeaseLost:
-            log.info("import was stopped", import_id=claimed_import.import_id)
-        except (Problem, *DATABASE_AWAY_ERRORS):
-            raise  # once the lease has ended, a worker goes on with it
-        except UnreadableFile as error:
-            await self._settle(claimed_import, lease, "failed", f"The file cannot be read: {error}.")
-        except Exception:
-            log.exception("an import failed", import_id=claimed_import.import_id)
-            await self._settle(claimed_import, lease, "failed", UNEXPECTED_FAULT)
+        settle_failed = partial(self._settle, claimed_import, lease, "failed")
+        async with end_if_broken(log.bind(import_id=claimed_import.import_id), settle_failed):
+            try:
+                await self._run(claimed_import, lease, must_stop)
+            except UnreadableFile as error:
+                await settle_failed(f"The file cannot be read: {error}.")
         return True
 
     async def _run(self, claimed_import: ClaimedImport, lease: str, must_stop: Callable[[], bool]) -> None:
@@ -103,7 +94,7 @@ class Importer:
         batch: list[ParsedRow],
         read_bytes: int,
     ) -> None:
-        """Writes a batch and counts it. Raises `_LeaseLost`."""
+        """Writes a batch and counts it. Raises `LeaseLost`."""
         try:
             async with self._database.tenant_tx(claimed_import.tenant_id, plan_now=True) as tx:
                 result = await take_rows(tx, kind, batch)
@@ -127,7 +118,7 @@ class Importer:
 async def _record(
     tx: Tx, claimed_import: ClaimedImport, lease: str, result: BatchResult, up_to_line: int, read_bytes: int
 ) -> None:
-    """Counts a batch. Raises `_LeaseLost`."""
+    """Counts a batch. Raises `LeaseLost`."""
     counts = {outcome: result.outcomes[outcome] for outcome in ROW_OUTCOMES}
     progress = Progress(
         up_to_line=up_to_line,
@@ -137,7 +128,7 @@ async def _record(
         blank=result.blank_count,
     )
     if not await imports.record_progress(tx, claimed_import, lease, LEASE, progress):
-        raise _LeaseLost
+        raise LeaseLost
     refusals = [refusal for line, problem in result.refused_rows for refusal in _split_problem(line, problem)]
     await imports.add_refusals(tx, claimed_import.tenant_id, claimed_import.import_id, refusals)
 

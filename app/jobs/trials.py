@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import asyncpg
 import structlog
@@ -23,9 +24,8 @@ from app.commands import trials as commands
 from app.commands.trials import Candidate
 from app.domain import ids
 from app.domain.checks import USABLE_KINDS, CheckResult
-from app.domain.problems import Problem
+from app.jobs.leases import LeaseLost, end_if_broken
 from app.store import trials
-from app.store.connections import DATABASE_AWAY_ERRORS
 from app.store.dry_turns import DryTurn
 from app.store.engine import Database
 from app.store.trials import BegunResult, ClaimedTrial, NextTurn
@@ -39,16 +39,11 @@ LEASE = timedelta(seconds=120)
 """From the last post on, and for the judge's answers: each takes at most two deadlines of 20 s."""
 IDLE_REST = timedelta(seconds=0.5)
 """How long a trial rests that only waits for replies through the API."""
-UNEXPECTED_FAULT = "An unexpected error. The service's log says more."
 log = structlog.get_logger("trials")
 
 
 RestFor = Callable[[float], Awaitable[bool]]
 """Rests for so many seconds, or until the worker stops; whether it does."""
-
-
-class _LeaseLost(Exception):
-    """The trial was stopped, or another worker took it."""
 
 
 class TrialRunner:
@@ -66,17 +61,13 @@ class TrialRunner:
             trial = await trials.claim_next(tx, lease, LEASE)
         if trial is None:
             return False
-        try:
+        async with end_if_broken(log.bind(trial_id=trial.trial_id), partial(self._fail, trial, lease)):
             await self._run_batch(trial, lease, rest_for)
-        except _LeaseLost:
-            log.info("trial was stopped", trial_id=trial.trial_id)
-        except (Problem, *DATABASE_AWAY_ERRORS):
-            raise  # once the lease has ended, a worker goes on with it
-        except Exception:
-            log.exception("a trial failed", trial_id=trial.trial_id)
-            async with self._database.tenant_tx(trial.tenant_id) as tx:
-                await commands.fail(tx, trial, lease, UNEXPECTED_FAULT)
         return True
+
+    async def _fail(self, trial: ClaimedTrial, lease: str, fault: str) -> None:
+        async with self._database.tenant_tx(trial.tenant_id) as tx:
+            await commands.fail(tx, trial, lease, fault)
 
     async def _run_batch(self, trial: ClaimedTrial, lease: str, rest_for: RestFor) -> None:
         began_at = time.monotonic()
@@ -104,7 +95,7 @@ class TrialRunner:
         begun_results = [BegunResult(turn.corpus_turn_id, turn.shadow_turn_id or "") for turn in batch]
         async with self._database.tenant_tx(trial.tenant_id) as tx:
             if not await trials.renew_lease(tx, trial, lease, LEASE):
-                raise _LeaseLost
+                raise LeaseLost
             await trials.begin_results(tx, trial, begun_results)
         return len(begun_results), has_more
 
@@ -175,7 +166,7 @@ class TrialRunner:
             return 0, len(open_results)
         async with self._database.tenant_tx(trial.tenant_id) as tx:
             if not await trials.renew_lease(tx, trial, lease, LEASE):
-                raise _LeaseLost
+                raise LeaseLost
         slots = asyncio.Semaphore(MAX_AT_ONCE)
         results = await asyncio.gather(*[self._judge(trial, candidate, slots) for candidate in candidates])
         pairs = zip(candidates, results, strict=True)

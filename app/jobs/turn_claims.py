@@ -246,7 +246,7 @@ def _build_payload(
     own_secrets = _open_secrets(seal, facts.secret, facts.previous_secret)
     return SignedPayload(
         body,
-        _open_secrets(seal, facts.other_secret) if facts.side == "b" else own_secrets,
+        _open_secrets(seal, facts.other_secret, facts.other_previous_secret) if facts.side == "b" else own_secrets,
         _build_shadow(turn, facts, body, own_secrets) if attempt == 1 else None,
     )
 

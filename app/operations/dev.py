@@ -31,8 +31,9 @@ from app.embedded.processes import find_free_port
 from app.operations.up import LOOPBACK, RunningService, create_tenant, raise_interrupt, run_service
 from app.resources import open_database
 from app.settings import ConfigurationError, Settings
-from app.store import moved_time, sms_agents
+from app.store import directory, moved_time
 from app.store.clock import AT_ONCE, Clock, turn_hint
+from app.store.schema import SmsAgent
 
 HOST = "127.0.0.1"
 NOT_OURS = ("database_url", "redis_url", "secret_keys", "public_base_url")
@@ -183,7 +184,7 @@ async def _set_secret(env: Mapping[str, str], tenant: DevTenant, secret: str) ->
     seal = Seal([base64.urlsafe_b64decode(env["SECRET_KEYS"])])
     async with open_database(env["DATABASE_URL"]) as database, database.system_tx() as tx:
         sealed_secret = seal.close(secret.encode())
-        await sms_agents.rotate_secret(tx, tenant.tenant_id, tenant.agent_id, sealed_secret, timedelta())
+        await directory.rotate_secret(tx, SmsAgent, tenant.tenant_id, tenant.agent_id, sealed_secret, timedelta())
 
 
 @contextmanager

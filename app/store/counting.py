@@ -8,7 +8,7 @@ are read. Locks: a tenant's cursor before its hours, in order.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from app.domain import ids
@@ -24,12 +24,19 @@ WAIT_PER_COUNT = 20
 """It waits so many times as long as its last count took: counting takes a twentieth of a connection."""
 MAX_WAIT = timedelta(minutes=5)
 HOUR = timedelta(hours=1)
+DAY_LEVEL = "_day"
+"""Ends the level of a sum of a day of UTC, whose `hour` is its first."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class TenantHour:
     tenant_id: str
     hour: datetime
+
+    @property
+    def day(self) -> datetime:
+        """The first hour of its day of UTC."""
+        return self.hour.astimezone(UTC).replace(hour=0)
 
 
 MARK_DUE_SQL = f"""

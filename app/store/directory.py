@@ -5,6 +5,7 @@ writes only these.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import asyncpg
@@ -136,6 +137,27 @@ async def change(tx: Tx, kind: type[T], tenant_id: str, id: str, values: Values)
     new_values = {f"new_{name}": value for name, value in values.items()}
     statement = _update(kind, *values).bind({**new_values, "tenant_id": tenant_id, "id": id})
     return await fetch_first(tx, kind, *statement)
+
+
+@compile_once
+def _rotate_secret(kind: type[Table]) -> sa.Executable:
+    table = table_of(kind)
+    times = {name: sa.func.clock_timestamp() for name in CHANGE_TIMES if name in table.c}
+    former = {
+        "previous_secret": table.c.secret,
+        "previous_secret_until": sa.func.now() + bindparam("overlap", type_=sa.Interval()),
+    }
+    new_secret = bindparam("new_secret", type_=table.c.secret.type)
+    statement = sa.update(table).where(_is_row(kind)).values({**times, **former, "secret": new_secret})
+    return statement.returning(*table.c)
+
+
+async def rotate_secret(
+    tx: Tx, kind: type[T], tenant_id: str, id: str, sealed_secret: bytes, overlap: timedelta
+) -> T | None:
+    """Sets a new sealed signing secret; the previous one stays valid for `overlap`. None: there is no such row."""
+    values = {"tenant_id": tenant_id, "id": id, "new_secret": sealed_secret, "overlap": overlap}
+    return await fetch_first(tx, kind, *_rotate_secret(kind).bind(values))
 
 
 @compile_once

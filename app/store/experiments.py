@@ -126,24 +126,12 @@ async def stop(tx: Tx, tenant_id: str, experiment_id: str, kept_side: Side, reas
     return await core.fetch_first(tx, Experiment, STOP_SQL, tenant_id, experiment_id, kept_side, reason)
 
 
-FIND_IN_FORCE_SQL = """
-SELECT experiment_id FROM experiments
-WHERE tenant_id = $1 AND sms_agent_id = $2 AND kept_side IS DISTINCT FROM 'a'
-"""
-
-
-async def find_in_force(read: ReadTx, tenant_id: str, sms_agent_id: str) -> str | None:
-    """The agent's experiment that runs, or that sends all leads to side B."""
-    experiment_id: str | None = await read.fetch_value(FIND_IN_FORCE_SQL, tenant_id, sms_agent_id)
-    return experiment_id
-
-
-LIST_OF_AGENT_SQL = """
+GET_OF_AGENT_SQL = """
 SELECT * FROM experiments WHERE tenant_id = $1 AND sms_agent_id = $2
-ORDER BY kept_side IS DISTINCT FROM 'a' DESC, experiment_id DESC LIMIT $3
+ORDER BY kept_side IS DISTINCT FROM 'a' DESC, experiment_id DESC LIMIT 1
 """
 
 
-async def list_of_agent(read: ReadTx, tenant_id: str, sms_agent_id: str, limit: int) -> list[Experiment]:
-    """The one in force first, then the newest."""
-    return await core.fetch_all(read, Experiment, LIST_OF_AGENT_SQL, tenant_id, sms_agent_id, limit)
+async def get_of_agent(read: ReadTx, tenant_id: str, sms_agent_id: str) -> Experiment | None:
+    """The agent's experiment that is in force: it runs, or sends all leads to side B. If there is none, the newest."""
+    return await core.fetch_first(read, Experiment, GET_OF_AGENT_SQL, tenant_id, sms_agent_id)

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from app.store import core
+from app.store.counting import DAY_LEVEL
 from app.store.engine import ReadTx
 from app.store.schema import Figure
 from app.store.thread_filters import Params
@@ -41,11 +42,15 @@ COLUMNS: dict[Dimension, str] = {
 """Of the dimensions that are no times: what must be told apart for them."""
 LEVELS = {frozenset[str](): "tenant", frozenset({"campaign"}): "campaign", frozenset({"agent"}): "agent"}
 """The sums that tell no more apart than this. Everything else is `full`."""
+HOURLY = {"hour", "hourOfDay"}
+LOCAL = {"day", "month", "weekday"}
+"""Days of UTC tell these apart in UTC only."""
+DAY = timedelta(days=1)
 SUMMED: dict[str, str] = {
     column.info["measure"]: column.name for column in core.table_of(Figure).columns if column.info
 }
 """Measures with a column of their own."""
-SOURCE_SQL = """FROM figures f
+SOURCE_SQL = """FROM ({rows}) f
 LEFT JOIN campaigns c ON c.tenant_id = f.tenant_id AND c.campaign_id = f.campaign_id
 LEFT JOIN phone_numbers n ON n.tenant_id = f.tenant_id AND n.phone_number = f.our_number"""
 
@@ -82,9 +87,7 @@ async def list_groups(
     """The groups in the order of their names. Without a dimension there is one group, or none if nothing
     was counted. With `measures` only these are read, which takes a fraction of the time."""
     params = Params(tenant_id)
-    zone, start, end = (f"{params.bind(value)}::{kind}" for value, kind in (
-        (filters.zone, "text"), (filters.start, "timestamptz"), (filters.end, "timestamptz")
-    ))  # fmt: skip
+    zone = f"{params.bind(filters.zone)}::text"
     names = [GROUP_SQL[dimension].format(zone=zone) for dimension in by]
     conditions = [f"{zone} IS NOT NULL"]
     told_apart = {COLUMNS[dimension] for dimension in by if dimension in COLUMNS}
@@ -96,10 +99,10 @@ async def list_groups(
         if wanted is not None:
             conditions.append(f"{column} = ANY ({params.bind(list(wanted))}::text[])")
             told_apart.add(kind)
-    conditions.append(f"f.level = '{LEVELS.get(frozenset(told_apart), 'full')}'")
     if after is not None:
         conditions.append(f"{_array_sql(names)} > {params.bind(list(after))}::text[]")
-    where = f"f.tenant_id = $1 AND f.hour >= {start} AND f.hour < {end} AND {' AND '.join(conditions)}"
+    rows_sql = _rows_sql(params, filters, by, LEVELS.get(frozenset(told_apart), "full"))
+    source_sql, where = SOURCE_SQL.format(rows=rows_sql), " AND ".join(conditions)
     if measures is None:
         columns = [f"name_{place}" for place in range(len(by))]
         named_columns = [f"{name} AS {column}, " for name, column in zip(names, columns, strict=True)]
@@ -107,16 +110,35 @@ async def list_groups(
         SELECT {_array_sql(columns)} AS names, jsonb_object_agg(s.measure, s.value) AS values
         FROM (
             SELECT {"".join(named_columns)}x.key AS measure, sum((x.value)::bigint)::bigint AS value
-            {SOURCE_SQL} CROSS JOIN LATERAL jsonb_each(f.counts) x
+            {source_sql} CROSS JOIN LATERAL jsonb_each(f.counts) x
             WHERE {where} GROUP BY {", ".join([*columns, "x.key"])}
         ) s"""
     else:
         sums = [f"{params.bind(measure)}::text, sum({_count_sql(params, measure)})" for measure in measures]
         groups_sql = f"""
         SELECT {_array_sql(names)} AS names, jsonb_strip_nulls(jsonb_build_object({", ".join(sums)})) AS values
-        {SOURCE_SQL} WHERE {where}"""
+        {source_sql} WHERE {where}"""
     sql = f"{groups_sql} GROUP BY 1 ORDER BY 1 LIMIT {params.bind(limit)}"
     return [FigureGroup(**row) for row in await read.fetch_rows(sql, *params.values)]
+
+
+def _rows_sql(params: Params, filters: FigureFilter, by: Sequence[Dimension], level: str) -> str:
+    """The rows of the span: of whole days of UTC their sums, where these tell all apart, and of the rest the hours."""
+    spans = [(level, filters.start, filters.end)]
+    if HOURLY.isdisjoint(by) and (LOCAL.isdisjoint(by) or filters.zone == "UTC"):
+        first, last = _get_midnight(filters.start + DAY - timedelta.resolution), _get_midnight(filters.end)
+        if first < last:
+            spans = [(level, filters.start, first), (f"{level}{DAY_LEVEL}", first, last), (level, last, filters.end)]
+    return " UNION ALL ".join(
+        f"""SELECT * FROM figures WHERE tenant_id = $1 AND level = '{level}'
+            AND hour >= {params.bind(start)}::timestamptz AND hour < {params.bind(end)}::timestamptz"""
+        for level, start, end in spans
+    )
+
+
+def _get_midnight(at: datetime) -> datetime:
+    """The first moment of its day of UTC."""
+    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def _count_sql(params: Params, measure: str) -> str:
@@ -126,12 +148,3 @@ def _count_sql(params: Params, measure: str) -> str:
 
 def _array_sql(names: Sequence[str]) -> str:
     return f'ARRAY[{", ".join(names)}]::text[] COLLATE "C"'
-
-
-GET_AGENT_NAMES_SQL = "SELECT sms_agent_id, name FROM sms_agents WHERE tenant_id = $1"
-
-
-async def get_agent_names(read: ReadTx, tenant_id: str) -> dict[str, str]:
-    """The names of the agents by id."""
-    rows = await read.fetch_rows(GET_AGENT_NAMES_SQL, tenant_id)
-    return {row["sms_agent_id"]: row["name"] for row in rows}

@@ -196,6 +196,7 @@ class PayloadFacts(TurnContext):
     share: float | None
     other_url: str | None
     other_secret: bytes | None
+    other_previous_secret: bytes | None
     kept_side: Side | None
     thread_side: Side | None
     """Of the thread's first turn in it."""
@@ -238,7 +239,9 @@ SELECT t.tenant_id, a.turn_id, t.interaction_id, t.status, t.lead_phone, t.our_n
            THEN t.refused_outcome END AS refused_outcome,
        (SELECT f.request_body FROM turn_attempts f
         WHERE f.tenant_id = a.tenant_id AND f.turn_id = a.turn_id AND f.attempt = 1) AS frozen,
-       x.experiment_id, x.share, x.webhook_url AS other_url, x.secret AS other_secret, x.kept_side,
+       x.experiment_id, x.share, x.webhook_url AS other_url, x.secret AS other_secret,
+       CASE WHEN x.previous_secret_until > clock_timestamp() THEN x.previous_secret END AS other_previous_secret,
+       x.kept_side,
        CASE WHEN x.experiment_id IS NOT NULL THEN (
            SELECT p.side FROM turns p
            WHERE p.tenant_id = a.tenant_id AND p.interaction_id = a.interaction_id AND p.kind = 'live'

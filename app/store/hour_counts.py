@@ -1,15 +1,16 @@
-"""An hour of a tenant is counted as a whole, from the rows as they are
+"""An hour of a tenant is counted as a whole, from the rows as they are, and its day is summed up of its hours
 (docs/decisions/0044-figures-are-counted-hours.md)."""
 
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import get_args
 
 from app.domain import ids
 from app.domain.ids import IdKind
 from app.domain.turns import ClosedState
-from app.store.counting import HOUR, TenantHour
+from app.store.counting import DAY_LEVEL, HOUR, TenantHour
 from app.store.engine import Tx
-from app.store.thread_filters import SENT_SQL
+from app.store.thread_filters import NEWEST_TURN_SQL, SENT_SQL
 
 HOURS_PER_COUNT = 20
 # The mark is taken away first: whoever sets it again meanwhile waits for the count, and it counts.
@@ -21,16 +22,13 @@ FROM (SELECT tenant_id, hour FROM figure_hours
 WHERE h.tenant_id = due.tenant_id AND h.hour = due.hour
 RETURNING h.tenant_id, h.hour
 """
-DELETE_COUNTED_SQL = """
-DELETE FROM figures
-WHERE tenant_id = $1 AND level IN ('full', 'tenant', 'campaign', 'agent') AND hour = $2  -- for the index
-"""
+LEVELS = ("full", "tenant", "campaign", "agent")
+DELETE_SUMS_SQL = "DELETE FROM figures WHERE tenant_id = $1 AND hour = $2 AND level = ANY ($3)"
 RECORD_TIME_SQL = """
-UPDATE figure_hours SET took = clock_timestamp() - counted_at WHERE tenant_id = $1 AND hour = $2
+UPDATE figure_hours SET took = clock_timestamp() - counted_at WHERE tenant_id = $1 AND hour = ANY ($2)
 """
 CLOSED_SQL = f"IN ({', '.join(repr(state) for state in get_args(ClosedState))})"
-COUNT_HOUR_SQL = f"""
-WITH texts AS (
+TEXTS_SQL = f"""texts AS (
     SELECT t.campaign_id, t.our_number, u.sms_agent_id, m.source, m.currency, u.experiment_id || '.' || u.side AS side,
            count(*) FILTER (WHERE m.role = 'agent' AND m.status {SENT_SQL}) AS texts,
            sum(m.segments) FILTER (WHERE m.role = 'agent' AND m.status {SENT_SQL}) AS segments,
@@ -45,16 +43,13 @@ WITH texts AS (
     LEFT JOIN turns u ON u.tenant_id = m.tenant_id AND u.turn_id = m.turn_id
     WHERE m.tenant_id = $1 AND m.message_id >= $3 AND m.message_id < $4
     GROUP BY 1, 2, 3, 4, 5, 6
-), threads AS (
+)"""
+THREADS_SQL = f"""threads AS (
     SELECT t.interaction_id, t.campaign_id, t.our_number, u.sms_agent_id, u.side, t.status,
-           first.created_at AS texted_at,
-           reply.created_at AS replied_at
+           first.created_at AS texted_at, reply.created_at AS replied_at
     FROM interactions t
-    LEFT JOIN LATERAL (  -- the agent of its newest turn, and its side
-        SELECT u.sms_agent_id, u.experiment_id || '.' || u.side AS side FROM turns u
-        WHERE u.tenant_id = t.tenant_id AND u.interaction_id = t.interaction_id AND u.kind = 'live'
-          AND u.sms_agent_id IS NOT NULL
-        ORDER BY u.turn_id DESC LIMIT 1
+    LEFT JOIN LATERAL (
+        SELECT u.sms_agent_id, u.experiment_id || '.' || u.side AS side {NEWEST_TURN_SQL}
     ) u ON true
     LEFT JOIN LATERAL (
         SELECT m.seq, m.created_at FROM messages m
@@ -69,13 +64,15 @@ WITH texts AS (
         ORDER BY m.seq LIMIT 1
     ) reply ON true
     WHERE t.tenant_id = $1 AND t.interaction_id >= $5 AND t.interaction_id < $6
-), thread_costs AS (
+)"""
+THREAD_COSTS_SQL = """thread_costs AS (
     SELECT t.campaign_id, t.our_number, t.sms_agent_id, t.side, m.currency, sum(m.price) AS cost
     FROM threads t
     JOIN messages m ON m.tenant_id = $1 AND m.interaction_id = t.interaction_id
     WHERE m.role = 'agent' AND m.price IS NOT NULL
     GROUP BY 1, 2, 3, 4, 5
-), turns_closed AS (
+)"""
+TURNS_SQL = f"""turns_closed AS (
     SELECT t.campaign_id, t.our_number, u.sms_agent_id, u.state, u.experiment_id || '.' || u.side AS side,
            count(*) FILTER (WHERE u.state {CLOSED_SQL}) AS closed,
            count(*) FILTER (WHERE u.reason LIKE '%the agent handed off%') AS hand_offs,
@@ -89,14 +86,17 @@ WITH texts AS (
     JOIN interactions t ON t.tenant_id = u.tenant_id AND t.interaction_id = u.interaction_id
     WHERE u.tenant_id = $1 AND u.turn_id >= $7 AND u.turn_id < $8 AND u.kind = 'live'
     GROUP BY 1, 2, 3, 4, 5
-), opt_outs AS (
+)"""
+OPT_OUTS_SQL = """opt_outs AS (
     SELECT t.campaign_id, t.our_number, coalesce(c.rule, 'unnamed') AS rule, count(*) AS count
     FROM consent_events c
     LEFT JOIN messages m ON m.tenant_id = c.tenant_id AND m.message_id = c.message_id
     LEFT JOIN interactions t ON t.tenant_id = m.tenant_id AND t.interaction_id = m.interaction_id
     WHERE c.tenant_id = $1 AND c.event_id >= $9 AND c.event_id < $10 AND c.event = 'opted_out'
     GROUP BY 1, 2, 3
-), counted AS (
+)"""
+# A row for each measure of a combination.
+COUNTED_SQL = """counted AS (
     SELECT campaign_id, our_number, sms_agent_id, source, side, x.measure, x.value
     FROM texts CROSS JOIN LATERAL (VALUES
         ('texts', texts), ('segments', segments), ('delivered', delivered), ('failed', failed),
@@ -121,9 +121,10 @@ WITH texts AS (
     UNION ALL
     SELECT campaign_id, our_number, NULL, '', NULL, x.measure, x.value
     FROM opt_outs CROSS JOIN LATERAL (VALUES ('optOuts', count), ('optOuts.' || rule, count)) AS x(measure, value)
-)
+)"""
+STORE_SUMS_SQL = """
 INSERT INTO figures (tenant_id, level, hour, campaign_id, our_number, sms_agent_id, source, side, counts)
-SELECT $1::text, level, $2::timestamptz, coalesce(campaign_id, ''), coalesce(our_number, ''),
+SELECT $1::text, {level}, $2::timestamptz, coalesce(campaign_id, ''), coalesce(our_number, ''),
        coalesce(sms_agent_id, ''), coalesce(source, ''), coalesce(side, ''), jsonb_object_agg(measure, value)
 FROM (
     SELECT CASE grouping(campaign_id, our_number, sms_agent_id, source, side)
@@ -140,18 +141,43 @@ FROM (
 GROUP BY level, campaign_id, our_number, sms_agent_id, source, side
 ORDER BY level  -- what is read together stands together
 """
+COUNT_HOUR_SQL = f"""
+WITH {TEXTS_SQL}, {THREADS_SQL}, {THREAD_COSTS_SQL},
+     {TURNS_SQL}, {OPT_OUTS_SQL}, {COUNTED_SQL}
+{STORE_SUMS_SQL.format(level="level")}
+"""
+# Hours of a day may be counted by several workers: whoever sums it up last sees what the others counted.
+LOCK_DAY_SQL = "SELECT pg_advisory_xact_lock(hashtextextended('figures of ' || $1 || ' ' || $2, 0))"
+SUM_DAY_SQL = f"""
+WITH counted AS (
+    SELECT f.campaign_id, f.our_number, f.sms_agent_id, f.source, f.side, x.key AS measure, x.value::bigint AS value
+    FROM figures f CROSS JOIN LATERAL jsonb_each(f.counts) x
+    WHERE f.tenant_id = $1 AND f.level = 'full' AND f.hour >= $2 AND f.hour < $2::timestamptz + interval '24 hours'
+)
+{STORE_SUMS_SQL.format(level=f"level || '{DAY_LEVEL}'")}
+"""
 COUNTED_KINDS: tuple[IdKind, ...] = ("msg", "int", "turn", "evt")
 
 
 async def count_due(tx: Tx, within: timedelta = timedelta(0), counted_before: datetime | None = None) -> int:
-    """Counts hours that are due within this time, and were not counted since `counted_before`. Returns how
-    many there were."""
+    """Counts hours that are due within this time, and were not counted since `counted_before`, and sums up their
+    days. Returns how many hours there were."""
     hours = await tx.fetch(TenantHour, CLAIM_HOURS_SQL, HOURS_PER_COUNT, within, counted_before)
-    for hour in sorted(hours):
-        await tx.execute(DELETE_COUNTED_SQL, hour.tenant_id, hour.hour)
-        await tx.execute(COUNT_HOUR_SQL, hour.tenant_id, hour.hour, *_list_bounds(hour.hour))
-        await tx.execute(RECORD_TIME_SQL, hour.tenant_id, hour.hour)
+    for (tenant_id, day), hours_of_day in groupby(sorted(hours), lambda item: (item.tenant_id, item.day)):
+        counted_hours = [item.hour for item in hours_of_day]
+        for hour in counted_hours:
+            await tx.execute(DELETE_SUMS_SQL, tenant_id, hour, LEVELS)
+            await tx.execute(COUNT_HOUR_SQL, tenant_id, hour, *_list_bounds(hour))
+        await sum_day(tx, tenant_id, day)
+        await tx.execute(RECORD_TIME_SQL, tenant_id, counted_hours)
     return len(hours)
+
+
+async def sum_day(tx: Tx, tenant_id: str, day: datetime) -> None:
+    """Sums up the hours of a day of UTC, as they are counted."""
+    await tx.execute(LOCK_DAY_SQL, tenant_id, day.isoformat())
+    await tx.execute(DELETE_SUMS_SQL, tenant_id, day, [f"{level}{DAY_LEVEL}" for level in LEVELS])
+    await tx.execute(SUM_DAY_SQL, tenant_id, day)
 
 
 def _list_bounds(hour: datetime) -> list[str]:

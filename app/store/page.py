@@ -18,6 +18,7 @@ class FilterChoices:
     campaigns: list[Any]
     clients: list[Any]
     offers: list[Any]
+    agents: list[Any]
 
 
 GET_CHOICES_SQL = """
@@ -31,7 +32,9 @@ SELECT
   coalesce((SELECT jsonb_agg(jsonb_build_array(id, name) ORDER BY name)
             FROM (SELECT offer_id AS id, max(coalesce(offer_name, offer_id)) AS name
                   FROM campaigns WHERE tenant_id = $1 AND offer_id IS NOT NULL GROUP BY 1) o),
-           '[]') AS offers
+           '[]') AS offers,
+  coalesce((SELECT jsonb_agg(jsonb_build_array(sms_agent_id, name) ORDER BY name)
+            FROM sms_agents WHERE tenant_id = $1), '[]') AS agents
 """
 
 

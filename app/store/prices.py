@@ -19,7 +19,10 @@ class ClaimedPriceFetch:
     credentials: bytes
     base_url: str | None
     since: datetime
-    now: datetime
+    next_page: str | None
+    """Where the list goes on; None: at its beginning."""
+    begun_at: datetime
+    """When its beginning was read."""
 
 
 ADD_FETCHES_SQL = """
@@ -39,7 +42,8 @@ FROM (
     ORDER BY f.due_at LIMIT 1 FOR UPDATE OF f SKIP LOCKED
 ) p
 WHERE f.tenant_id = p.tenant_id AND f.account_id = p.account_id
-RETURNING p.tenant_id, p.account_id, p.provider, p.credentials, p.base_url, f.since, clock_timestamp() AS now
+RETURNING p.tenant_id, p.account_id, p.provider, p.credentials, p.base_url, f.since, f.next_page,
+          coalesce(f.begun_at, clock_timestamp()) AS begun_at
 """
 
 
@@ -52,14 +56,29 @@ async def claim_fetch(
 
 
 POSTPONE_FETCH_SQL = """
-UPDATE price_fetches SET due_at = clock_timestamp() + $3::interval, since = coalesce($4, since)
+UPDATE price_fetches SET due_at = clock_timestamp() + $3::interval
+WHERE tenant_id = $1 AND account_id = $2
+"""
+RECORD_PLACE_SQL = """
+UPDATE price_fetches SET due_at = clock_timestamp() + $3::interval, next_page = $4, begun_at = $5, since = $6
 WHERE tenant_id = $1 AND account_id = $2
 """
 
 
-async def postpone_fetch(tx: Tx, fetch: ClaimedPriceFetch, wait: timedelta, since: datetime | None = None) -> None:
-    """The account is due again after `wait`. `since`: older texts have their prices now; None: not all of them."""
-    await tx.execute(POSTPONE_FETCH_SQL, fetch.tenant_id, fetch.account_id, wait, since)
+async def postpone_fetch(tx: Tx, fetch: ClaimedPriceFetch, wait: timedelta) -> None:
+    """The account is due again after `wait`, and its list goes on where it stood."""
+    await tx.execute(POSTPONE_FETCH_SQL, fetch.tenant_id, fetch.account_id, wait)
+
+
+async def record_place(tx: Tx, fetch: ClaimedPriceFetch, wait: timedelta, next_page: str) -> None:
+    """As `postpone_fetch`; its list goes on with `next_page`."""
+    place = next_page, fetch.begun_at, fetch.since
+    await tx.execute(RECORD_PLACE_SQL, fetch.tenant_id, fetch.account_id, wait, *place)
+
+
+async def end_fetch(tx: Tx, fetch: ClaimedPriceFetch, wait: timedelta, since: datetime) -> None:
+    """As `postpone_fetch`; its list is read from the beginning. `since`: older texts have their prices."""
+    await tx.execute(RECORD_PLACE_SQL, fetch.tenant_id, fetch.account_id, wait, None, None, since)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ SEALED_COLUMNS = (
     ("sms_agents", "tenant_id || ' ' || sms_agent_id", "secret"),
     ("sms_agents", "tenant_id || ' ' || sms_agent_id", "previous_secret"),
     ("experiments", "tenant_id || ' ' || experiment_id", "secret"),
+    ("experiments", "tenant_id || ' ' || experiment_id", "previous_secret"),
     ("webhook_endpoints", "tenant_id || ' ' || endpoint_id", "secret"),
     ("webhook_endpoints", "tenant_id || ' ' || endpoint_id", "previous_secret"),
     ("tenants", "tenant_id", "contact_check_secret"),

@@ -51,6 +51,8 @@ class ThreadFilter(CommonFilter):
     """When it was opened; half-open."""
     reached: ReachedStep | None = None
     """How far it came, as figures count it."""
+    sms_agent_ids: Sequence[str] | None = None
+    """One of them is its agent, as figures count it."""
 
     @property
     def has_parts(self) -> bool:
@@ -78,6 +80,13 @@ REACHED_SQL: dict[ReachedStep, str] = {
     "replied": REPLIED_SQL,
     "qualified": f"t.status = 'qualified' AND {REPLIED_SQL}",
 }
+
+
+NEWEST_TURN_SQL = """FROM turns u
+    WHERE u.tenant_id = t.tenant_id AND u.interaction_id = t.interaction_id AND u.kind = 'live'
+      AND u.sms_agent_id IS NOT NULL
+    ORDER BY u.turn_id DESC LIMIT 1"""
+"""Of a thread `t`: its agent is that of this turn, as figures count it."""
 
 
 class Params:
@@ -159,6 +168,10 @@ def where_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | N
             conditions += f" AND t.interaction_id {sign} {params.bind(ids.first_since('int', at))}"
     if filters.reached is not None:
         conditions += f" AND {REACHED_SQL[filters.reached]}"
+    if filters.sms_agent_ids is not None:
+        conditions += (
+            f" AND (SELECT u.sms_agent_id {NEWEST_TURN_SQL}) = ANY ({params.bind(list(filters.sms_agent_ids))}::text[])"
+        )
     if filters.unread is not None:
         conditions += f" AND t.unread_count {'>' if filters.unread else '='} 0"
     if filters.assigned_to is not None:

@@ -1,7 +1,7 @@
-"""What only webhook endpoints need; `store.directory` has the rest. Signing secrets are stored sealed."""
+"""What only webhook endpoints need; `store.directory` has the rest."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from app.store import core
 from app.store.engine import ReadTx, Tx
@@ -16,20 +16,6 @@ async def count_locked(tx: Tx, tenant_id: str) -> int:
     """How many endpoints the tenant has; until the transaction ends, nobody else adds one."""
     await tx.execute(LOCK_ENDPOINTS_SQL, tenant_id)
     return int(await tx.fetch_value(COUNT_SQL, tenant_id))
-
-
-ROTATE_SQL = """
-UPDATE webhook_endpoints SET previous_secret = secret, previous_secret_until = now() + $4::interval,
-    secret = $3, updated_at = clock_timestamp()
-WHERE tenant_id = $1 AND endpoint_id = $2 RETURNING *
-"""
-
-
-async def rotate_secret(
-    tx: Tx, tenant_id: str, endpoint_id: str, sealed_secret: bytes, overlap: timedelta
-) -> WebhookEndpoint | None:
-    """Sets a new sealed signing secret; the previous one stays valid for `overlap`."""
-    return await core.fetch_first(tx, WebhookEndpoint, ROTATE_SQL, tenant_id, endpoint_id, sealed_secret, overlap)
 
 
 RESUME_SQL = """

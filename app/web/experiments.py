@@ -1,5 +1,6 @@
 """A/B tests: two webhooks of an agent, compared while they answer leads."""
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -7,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
 from app.commands import experiments as commands
-from app.commands.directory import require_found
+from app.commands.directory import require_found, rotate_secret
 from app.domain.experiments import SHARE_BOUNDS, Measure, Side, SideCount, compare, describe
 from app.store import directory, experiments
 from app.store.schema import Experiment
@@ -110,14 +111,7 @@ def build_shape(experiment: Experiment) -> ExperimentShape:
 
 def _show_side(count: SideCount) -> SideShape:
     rates = {field: build_rate(count.get(measure), count.leads) for measure, field in FIELD_BY_MEASURE.items()}
-    return SideShape(
-        side=count.side,
-        leads=count.leads,
-        replied=count.replied,
-        qualified=count.qualified,
-        opted_out=count.opted_out,
-        rates=rates,
-    )
+    return SideShape(**asdict(count), rates=rates)
 
 
 def _show_secret(experiment: Experiment, secret: SigningSecret) -> ExperimentWithSecret:
@@ -145,6 +139,16 @@ async def list_experiments(caller: ReadCaller, read: TenantRead, page_query: Pag
 async def get_experiment(experiment_id: str, caller: ReadCaller, read: TenantRead) -> Answer[ExperimentShape]:
     experiment = require_found(await directory.get(read, Experiment, caller.tenant_id, experiment_id))
     return Answer(data=build_shape(experiment))
+
+
+@router.post("/{experiment_id}/rotate-secret", summary="Make a new secret; the old one signs for one more day")
+async def rotate_experiment_secret(
+    experiment_id: str, caller: ApiCaller, tx: TenantTx, resources: AppResources, idempotency: Idempotent
+) -> Answer[ExperimentWithSecret]:
+    """It signs what side B gets."""
+    secret = make_signing_secret(resources.seal)
+    experiment = await rotate_secret(tx, caller, Experiment, experiment_id, secret.sealed)
+    return await answer_with_secret(idempotency, _show_secret(experiment, secret), 200)
 
 
 @router.post("/{experiment_id}/stop", summary="Stop an A/B test: all leads go to one side")

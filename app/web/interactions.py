@@ -88,6 +88,7 @@ async def list_interactions(
     opened_from: Annotated[str | None, Query(alias="openedFrom", max_length=40)] = None,
     opened_to: Annotated[str | None, Query(alias="openedTo", max_length=40)] = None,
     reached: ReachedStep | None = None,
+    sms_agent_ids: Annotated[Values, Query(alias="smsAgentIds")] = None,
 ) -> Answer[InteractionPage]:
     """Lists may be repeated or comma-separated. Dates are half-open and compare the last text.
 
@@ -96,7 +97,8 @@ async def list_interactions(
     `unread`. `assignedTo` is a person's id, or `nobody`.
 
     `openedFrom`, `openedTo` (not included) and `reached` give the threads behind a figure: those that were opened then,
-    of them those in which you texted, in which the lead replied, or which are qualified after a reply."""
+    of them those in which you texted, in which the lead replied, or which are qualified after a reply. `smsAgentIds`:
+    whose newest turn went to one of these agents."""
     if view in ("mine", "unread") and person_id is None:
         raise Invalid(details=["personId: is needed for this view"])
     filters = ThreadFilter(
@@ -112,6 +114,7 @@ async def list_interactions(
         opened_from=parse_instant(opened_from, "openedFrom"),
         opened_to=parse_instant(opened_to, "openedTo"),
         reached=reached,
+        sms_agent_ids=split_values(sms_agent_ids),
     )
     threads = await interactions.list_page(
         read, caller.tenant_id, filters, page_query.get_key(datetime, str), page_query.fetch_limit

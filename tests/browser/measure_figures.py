@@ -3,8 +3,10 @@ Run it alone, on a quiet machine: `.venv/bin/python -m pytest tests/browser/meas
 made up as they would be counted; those of half a year are there, because the page reads no more."""
 
 import time
+from datetime import UTC, datetime, timedelta
 
 from app.resources import Resources
+from app.store.hour_counts import sum_day
 from tests.browser.conftest import Enter
 from tests.browser.measure import show
 from tests.makers import Tenant
@@ -57,6 +59,10 @@ async def fill_hours(resources: Resources, tenant: Tenant) -> None:
     for day in range(DAYS):
         async with resources.database.system_tx() as tx:
             await tx.execute(add_hours_sql, tenant.tenant_id, CAMPAIGNS, day * 24, AGENTS)
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    for day in range(DAYS + 1):
+        async with resources.database.system_tx(plan_now=True) as tx:
+            await sum_day(tx, tenant.tenant_id, midnight - timedelta(days=day))
 
 
 async def test_the_figures_page_is_measured(enter: Enter, tenant: Tenant, api: Api, resources: Resources) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -42,8 +42,8 @@ async def count_now(resources: Resources) -> None:
 
 
 async def list_figures(resources: Resources, tenant: Tenant) -> dict[Key, int]:
-    """The figures; their sums must be the sums of them."""
-    levels: dict[str, dict[Key, int]] = {"full": {}, "tenant": {}, "campaign": {}, "agent": {}}
+    """The figures; their sums, also those of days of UTC, must be the sums of them."""
+    levels: defaultdict[str, dict[Key, int]] = defaultdict(dict)
     async with resources.database.system_tx() as tx:
         rows = await tx.fetch_rows(
             "SELECT hour, campaign_id, our_number, sms_agent_id, source, level, counts FROM figures "
@@ -54,12 +54,15 @@ async def list_figures(resources: Resources, tenant: Tenant) -> dict[Key, int]:
         hour, campaign, number, agent, source = tuple(row.values())[:5]
         for measure, value in row["counts"].items():
             levels[row["level"]][hour, campaign, number, agent, source, measure] = value
-    sums: dict[str, Counter[Key]] = {level: Counter() for level in levels if level != "full"}
-    for (hour, campaign, _, agent, _, measure), value in levels["full"].items():
-        sums["tenant"][hour, "", "", "", "", measure] += value
-        sums["campaign"][hour, campaign, "", "", "", measure] += value
-        sums["agent"][hour, "", "", agent, "", measure] += value
-    assert {level: levels[level] for level in sums} == sums
+    sums: defaultdict[str, Counter[Key]] = defaultdict(Counter)
+    for (hour, *combination, measure), value in levels["full"].items():
+        campaign, number, agent, source = combination
+        for ending, at in (("", hour), ("_day", hour.replace(hour=0))):
+            sums[f"full{ending}"][at, campaign, number, agent, source, measure] += value
+            sums[f"tenant{ending}"][at, "", "", "", "", measure] += value
+            sums[f"campaign{ending}"][at, campaign, "", "", "", measure] += value
+            sums[f"agent{ending}"][at, "", "", agent, "", measure] += value
+    assert levels == sums
     return levels["full"]
 
 

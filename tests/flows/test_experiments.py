@@ -161,12 +161,20 @@ async def test_a_person_stops_it_and_side_b_may_be_kept(
         assert (await other_tenant.ask(method, at, {} if method == "POST" else None)).status_code == 404
     stopped = await tenant.call("POST", f"{path}/stop", {"keep": "b"})
     assert (stopped["state"], stopped["keptSide"], stopped["reason"]) == ("stopped", "b", "stopped by hand")
+    rotated = await tenant.call("POST", f"{path}/rotate-secret")
+    assert (await other_tenant.ask("POST", f"{path}/rotate-secret")).status_code == 404
     other_agent.answers = [(200, ASKS_BACK)]
     sent = await world.send("Hi Jane", agentMode=True)
     await world.text("How does it work?")
     turn = await world.turn_is(sent["interactionId"], "replied")
     assert turn["experiment"] == {"experimentId": made["experimentId"], "side": "b"}
     assert (len(other_agent.told), world.agent.told) == (1, [])
+    [request] = other_agent.requests
+    secrets = {made["signingSecret"], rotated["signingSecret"]}
+    assert [is_genuine(secret, *request) for secret in secrets] == [True, True], "for a day both sign"
+    [entry, *_] = (await tenant.call("GET", f"/audit?subject=experiment&subjectId={made['experimentId']}"))["audit"]
+    assert entry["changes"] == [{"field": "secret", "from": "set", "to": "changed"}]
+    assert not any(secret in str(entry) for secret in secrets)
     assert (await tenant.ask("POST", "/experiments", body)).status_code == 409, "B is in force"
     await tenant.call("POST", f"{path}/stop", {"keep": "a"})
     told = (await tenant.call("GET", "/events?types=experiment.stopped"))["events"]

@@ -1,5 +1,6 @@
 """Figures: counted as it went they are the same as counted anew, and as counted row by row."""
 
+import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -7,8 +8,14 @@ from zoneinfo import ZoneInfo
 from app.commands.figures import count_all
 from app.domain.zones import list_zones
 from app.resources import Resources
+from app.store.counting import HOUR, MAX_WAIT, TenantHour, mark_due
+from app.store.engine import Tx
+from app.store.hour_counts import count_due
 from tests.flows.figure_history import BEGIN, History, count_by_hand, count_now, id_at, list_figures
 from tests.makers import Data, Tenant
+from tests.world import until
+
+MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC)
 
 
 async def test_counted_as_it_went_is_counted_anew_and_counted_by_hand(tenant: Tenant, resources: Resources) -> None:
@@ -47,6 +54,37 @@ async def test_an_agent_that_is_removed_takes_its_turns_out_of_the_figures(
     assert after == await count_by_hand(resources, tenant)
     assert any(measure == "turns" for *_, measure in before)
     assert not any(measure == "turns" for *_, measure in after)
+
+
+async def test_workers_that_count_hours_of_the_same_day_sum_it_up_one_after_the_other(
+    tenant: Tenant, resources: Resources
+) -> None:
+    database = resources.database
+    history = History(tenant, resources, 29)
+    await history.furnish()
+    await history.go_on(40)
+    await count_now(resources)
+    await history.run("UPDATE figures SET counts = '{\"texts\": 1}' WHERE tenant_id = $1 AND hour < $2", MIDNIGHT)
+
+    async def count_hour(tx: Tx, hour: datetime) -> int:
+        await mark_due(tx, [TenantHour(tenant.tenant_id, hour)])
+        return await count_due(tx, MAX_WAIT)
+
+    async def count_next_hour() -> int:
+        async with database.system_tx() as tx:
+            return await count_hour(tx, BEGIN + HOUR)
+
+    async def is_waiting() -> bool:
+        async with database.system_tx() as tx:
+            sql = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+            return bool(await tx.fetch_value(sql))
+
+    async with database.system_tx() as tx:
+        assert await count_hour(tx, BEGIN) == 1
+        counting = asyncio.create_task(count_next_hour())
+        await until(is_waiting)
+    assert await counting == 1
+    assert await list_figures(resources, tenant) == await count_by_hand(resources, tenant)
 
 
 SPAN = "from=2026-10-31T20:00:00Z&to=2026-11-29"
@@ -154,6 +192,37 @@ async def test_days_are_those_of_the_tenants_zone_whatever_it_changes_to(tenant:
     assert list_zones() <= known_zones
 
 
+async def test_days_and_the_hours_beside_them_make_up_the_span(tenant: Tenant, resources: Resources) -> None:
+    history = History(tenant, resources, 23)
+    await history.furnish()
+    await history.go_on(120)
+    await count_now(resources)
+    by_hand = await count_by_hand(resources, tenant)
+    dimensions = {"campaign": 1, "agent": 3, "source": 4}
+    for start, end in (
+        (BEGIN + HOUR, BEGIN + timedelta(days=26, hours=2)),
+        (BEGIN - timedelta(minutes=30), BEGIN + timedelta(days=1, minutes=30)),
+        (MIDNIGHT - timedelta(days=1), MIDNIGHT + timedelta(days=11)),
+        (MIDNIGHT, MIDNIGHT + timedelta(days=30)),
+        (BEGIN, MIDNIGHT),
+        (MIDNIGHT, BEGIN),
+    ):
+        for by in ("campaign", "agent", "source", "campaign,agent", ""):
+            wanted: Counter[tuple[str, ...]] = Counter()
+            names = [name for name in dimensions if name in by]
+            for key, value in by_hand.items():
+                if start <= key[0] < end:
+                    wanted[*[str(key[dimensions[name]]) for name in names], key[-1]] += value
+            span = f"from={start:%Y-%m-%dT%H:%MZ}&to={end:%Y-%m-%dT%H:%MZ}"
+            told = {
+                (*[group["group"][name] or "" for name in names], measure): value
+                for group in await get_figures(tenant, f"{span}&by={by}&limit=100")
+                for measure, value in group["counts"].items()
+                if value
+            }
+            assert told == {key: value for key, value in wanted.items() if "." not in key[-1]}, (start, end, by)
+
+
 async def test_costs_are_told_by_currency_and_never_added(tenant: Tenant, resources: Resources) -> None:
     history = History(tenant, resources, 17)
     await history.furnish()
@@ -188,16 +257,17 @@ async def test_a_figure_leads_to_the_threads_behind_it(tenant: Tenant, resources
     await history.go_on(90)
     await count_now(resources)
     span, opened = "from=2026-10-31T23:00Z&to=2026-11-20", "openedFrom=2026-10-31T23:00Z&openedTo=2026-11-20"
-    counted = 0
-    for group in await get_figures(tenant, f"{span}&by=campaign"):
-        if campaign := group["group"]["campaign"]:
-            for measure in ("opened", "texted", "replied", "qualified"):
-                reached = "" if measure == "opened" else f"&reached={measure}"
-                path = f"/interactions?{opened}{reached}&campaignIds={campaign}&limit=100"
-                found = (await tenant.call("GET", path))["interactions"]
-                assert len(found) == group["counts"][measure], measure
-                counted += len(found)
-    assert counted > 4
+    for by, name in (("campaign", "campaignIds"), ("agent", "smsAgentIds")):
+        counted = 0
+        for group in await get_figures(tenant, f"{span}&by={by}"):
+            if value := group["group"][by]:
+                for measure in ("opened", "texted", "replied", "qualified"):
+                    reached = "" if measure == "opened" else f"&reached={measure}"
+                    path = f"/interactions?{opened}{reached}&{name}={value}&limit=100"
+                    found = (await tenant.call("GET", path))["interactions"]
+                    assert len(found) == group["counts"][measure], (by, measure)
+                    counted += len(found)
+        assert counted > 2, by
 
 
 async def test_what_figures_cannot_say_is_refused(tenant: Tenant) -> None:

@@ -39,6 +39,8 @@ async def test_an_ab_test_is_started_compared_and_stopped_on_the_page(
             COUNTS,
         )
     here = f"/settings/experiments/{experiment['experimentId']}"
+    rotated = await stranger.submit(await stranger.page(here), "/rotate-secret")
+    assert ("Asks &lt;first&gt; has a new secret" in rotated.text, SECRET in rotated.text) == (True, True)
     for path in (here, agent_page):
         words = texts_of(await stranger.page(path))
         assert "More leads of B opted out: 24 of 121, and 2 of 130 of A." in words

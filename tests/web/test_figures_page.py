@@ -17,7 +17,7 @@ async def test_figures_are_shown_against_the_span_before_and_lead_to_conversatio
     idle_world: World, resources: Resources, sign_in: SignIn
 ) -> None:
     tenant, campaign = idle_world.tenant, idle_world.campaign["campaignId"]
-    sent = await idle_world.send()
+    sent = await idle_world.send(agentMode=True)
     async with resources.database.system_tx() as tx:
         await tx.execute(
             "UPDATE messages SET status = 'delivered', price = 0.31, currency = 'USD' WHERE message_id = $1",
@@ -25,13 +25,15 @@ async def test_figures_are_shown_against_the_span_before_and_lead_to_conversatio
         )
     await idle_world.text("yes please")
     await tenant.call("PATCH", f"/interactions/{sent['interactionId']}", {"status": "qualified"})
+    async with resources.database.system_tx() as tx:
+        await tx.execute("UPDATE turns SET sms_agent_id = $1", idle_world.smsagent["smsAgentId"])
     await count_now(resources)
     async with resources.database.system_tx() as tx:  # ten days ago there were two texts
         await tx.execute(
             "INSERT INTO figures (tenant_id, level, hour, campaign_id, our_number, sms_agent_id, source, counts) "
-            """VALUES ($1, 'tenant', $2, '', '', '', '', '{"texts": 2}')""",
+            """VALUES ($1, 'tenant_day', $2, '', '', '', '', '{"texts": 2}')""",
             tenant.tenant_id,
-            datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(days=10),
+            datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=10),
         )
     browser = await sign_in(tenant)
     page = (await browser.http.get("/figures?span=week")).text
@@ -49,11 +51,15 @@ async def test_figures_are_shown_against_the_span_before_and_lead_to_conversatio
     assert by_campaign[1:4] == ["1", "100.0 % 20.7 to 100.0 %", "1"]
     assert by_campaign[-2] == "0.31 USD"
     links = [unescape(link) for link in re.findall(r'href="(/conversations\?[^"]*opened_from[^"]*)"', page)]
-    assert len(links) == 7, "two key figures, three steps, a campaign, a status"
+    assert len(links) == 8, "two key figures, three steps, a campaign, an agent, a status"
     for link in links:
         assert sent["interactionId"] in (await browser.http.get(link)).text, link
     assert any(f"campaign={campaign}" in link for link in links)
     assert any("status=qualified" in link for link in links)
+    [of_agent] = {link for link in links if "agent=" in link}
+    listed = (await browser.http.get(of_agent)).text
+    assert f">{idle_world.smsagent['name']}<" in listed
+    assert sent["interactionId"] not in (await browser.http.get(of_agent.replace("agent=", "agent=x"))).text
     [qualified] = {link for link in links if "reached=qualified" in link}
     await tenant.call("PATCH", f"/interactions/{sent['interactionId']}", {"status": "disqualified"})
     listed = (await browser.http.get(qualified)).text

@@ -48,7 +48,7 @@ class Figure(Table):
     """What was counted in an hour. '' where there is no campaign, agent or source.
 
     `level`: `full`; or a sum of these, in which only one column or none is kept: of the `tenant`, of a
-    `campaign`, of an `agent`."""
+    `campaign`, of an `agent`. With `_day` at its end it is the sum of a day of UTC that begins with `hour`."""
 
     __tablename__ = "figures"
     __table_args__ = (tenant_constraint(),)

@@ -73,6 +73,10 @@ class PriceFetch(Table):
     """Older texts have their prices."""
     due_at: Mapped[datetime]
     """During a fetch, when another worker may take it."""
+    next_page: Mapped[str | None]
+    """Where the list goes on, in the carrier's words; None: it is read from its beginning."""
+    begun_at: Mapped[datetime | None]
+    """When its beginning was read; None: it is not being read."""
 
 
 class FormerCredentials(Table):

@@ -140,6 +140,8 @@ class Experiment(Table):
     """Of side B. Side A is the agent's own."""
     secret: Mapped[bytes]
     """Sealed signing secret of side B."""
+    previous_secret: Mapped[bytes | None]
+    previous_secret_until: Mapped[datetime | None]
     share: Mapped[float] = mapped_column(Double)
     """Of the leads that are on side B."""
     kept_side: Mapped[str | None]

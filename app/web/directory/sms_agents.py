@@ -9,7 +9,7 @@ from pydantic import ConfigDict, Field
 
 from app.commands import brakes
 from app.commands import sms_agents as commands
-from app.commands.directory import require_found
+from app.commands.directory import require_found, rotate_secret
 from app.domain import windows
 from app.domain.follow_ups import CONDITIONS, MAX_STEPS, STEP_MINUTES, Condition
 from app.domain.words import Disclosure
@@ -172,7 +172,7 @@ async def rotate_signing_secret(
     sms_agent_id: str, caller: ApiCaller, tx: TenantTx, resources: AppResources, idempotency: Idempotent
 ) -> Answer[AgentWithSecret]:
     secret = make_signing_secret(resources.seal)
-    agent = await commands.rotate_secret(tx, caller, sms_agent_id, secret.sealed)
+    agent = await rotate_secret(tx, caller, SmsAgent, sms_agent_id, secret.sealed)
     return await answer_with_secret(idempotency, _show_secret(agent, secret), 200)
 
 

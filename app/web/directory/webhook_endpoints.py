@@ -11,7 +11,7 @@ from app.calls import endpoints
 from app.calls.endpoints import EventPost
 from app.commands import brakes
 from app.commands import webhook_endpoints as commands
-from app.commands.directory import require_found
+from app.commands.directory import require_found, rotate_secret
 from app.domain.event_bodies import build_sample
 from app.domain.events import EVENT_TYPES, SAMPLE_TYPE, Include
 from app.resources import Resources
@@ -150,7 +150,7 @@ async def rotate_webhook_endpoint_secret(
     endpoint_id: str, caller: ApiCaller, tx: TenantTx, resources: AppResources, idempotency: Idempotent
 ) -> Answer[EndpointWithSecret]:
     secret = make_signing_secret(resources.seal)
-    endpoint = await commands.rotate_secret(tx, caller, endpoint_id, secret.sealed)
+    endpoint = await rotate_secret(tx, caller, WebhookEndpoint, endpoint_id, secret.sealed)
     return await answer_with_secret(idempotency, _show_secret(endpoint, secret), 200)
 
 

@@ -1,7 +1,6 @@
 """The Figures page: what was texted, answered and reached, against the span before."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
@@ -18,6 +17,7 @@ from app.store import page as choices
 from app.store import tenants
 from app.store.engine import ReadTx
 from app.store.figures import Dimension, FigureFilter, FigureGroup
+from app.store.page import FilterChoices
 from app.web.figures import MAX_CSV_ROWS, build_csv
 from app.web.page import render
 from app.web.page.charts import Chart, build_chart
@@ -33,6 +33,7 @@ SPANS: dict[Span, tuple[str, int]] = {
     "quarter": ("Last 90 days", 90),
 }
 EXPORT_DIMENSIONS: list[Dimension] = ["day", "campaign", "agent"]
+DAY_MEASURES = ("texts", "failed")
 HOUR_MEASURES = ("texted", "replied")
 CAMPAIGN_MEASURES = ("texts", "delivered", "texted", "replied", "qualified", "optOuts")
 AGENT_MEASURES = ("texts", "turns", "timedTurns", "agentMs", "handOffs", "staleReplies", "texted", "qualified")
@@ -118,27 +119,24 @@ class ShownFigures:
     by_hour: dict[str, Counts]
     by_campaign: dict[str, Counts]
     by_agent: dict[str, Counts]
-    campaigns: Sequence[Any]
-    agent_names: dict[str, str]
+    choices: FilterChoices
 
 
 async def _read_figures(read: ReadTx, page: AdminGet, span: Span, campaign: str) -> ShownFigures:
     tenant = page.tenant_id
     days = await _get_days(read, page, span, campaign)
     filters = days.build_filter()
-    by_day = await _count_by(read, tenant, filters, "day")
-    now_counts = _sum_up(by_day.values())
+    now_counts = await _count(read, tenant, filters)
     costs = [f"threadCost.{currency}" for currency in get_costs(now_counts).threads]
     return ShownFigures(
         days=days,
         before=await _count(read, tenant, days.build_filter(before=True)),
         now=now_counts,
-        by_day=by_day,
+        by_day=await _count_by(read, tenant, filters, "day", DAY_MEASURES),
         by_hour=await _count_by(read, tenant, filters, "hourOfDay", HOUR_MEASURES),
         by_campaign=await _count_by(read, tenant, filters, "campaign", [*CAMPAIGN_MEASURES, *costs]),
         by_agent=await _count_by(read, tenant, filters, "agent", AGENT_MEASURES),
-        campaigns=(await choices.get_choices(read, tenant)).campaigns,
-        agent_names=await store.get_agent_names(read, tenant),
+        choices=await choices.get_choices(read, tenant),
     )
 
 
@@ -155,19 +153,21 @@ async def show_figures(page: AdminGet, span: Span = "month", campaign: Campaign 
         spans=SPANS,
         span=span,
         campaign=campaign,
-        campaigns=figures.campaigns,
+        campaigns=figures.choices.campaigns,
         key_figures=build_key_figures(now_counts, figures.before, links),
         funnel=[
             (name, now_counts.get(measure, 0), share(now_counts, measure, "texted"), links[measure])
             for name, measure in FUNNEL
         ],
         charts=[
-            ("Texts a day", ("texts of yours", "failed texts"), *_chart(day_rows, "texts", "failed")),
-            ("Replies by the hour of opening", ("texted", "replied"), *_chart(hour_rows, "texted", "replied")),
+            ("Texts a day", ("texts of yours", "failed texts"), *_chart(day_rows, *DAY_MEASURES)),
+            ("Replies by the hour of opening", ("texted", "replied"), *_chart(hour_rows, *HOUR_MEASURES)),
         ],
         best_hour=find_best_hour(hour_rows),
-        campaign_rows=_list_rows(figures.by_campaign, dict(figures.campaigns), "No campaign", days),
-        agent_rows=[row for row in _list_rows(figures.by_agent, figures.agent_names, "") if row.id],
+        campaign_rows=_list_rows(figures.by_campaign, dict(figures.choices.campaigns), "No campaign", days, "campaign"),
+        agent_rows=[
+            row for row in _list_rows(figures.by_agent, dict(figures.choices.agents), "", days, "agent") if row.id
+        ],
         statuses=_list_statuses(now_counts, days),
         opt_outs=get_parts(now_counts, "optOuts"),
         counts=now_counts,
@@ -194,13 +194,6 @@ async def _count(read: ReadTx, tenant_id: str, filters: FigureFilter) -> Counts:
     return groups[0].values if groups else {}
 
 
-def _sum_up(groups: Iterable[Counts]) -> Counts:
-    total: Counter[str] = Counter()
-    for counts in groups:
-        total.update(counts)
-    return total
-
-
 async def _count_by(
     read: ReadTx, tenant_id: str, filters: FigureFilter, by: Dimension, measures: Sequence[str] | None = None
 ) -> dict[str, Counts]:
@@ -222,15 +215,19 @@ def _chart(rows: Sequence[tuple[str, Counts]], *measures: str) -> tuple[Chart, l
 
 
 def _list_rows(
-    counts_by_id: Mapping[str, Counts], names: Mapping[str, Any], without: str, days: Days | None = None
+    counts_by_id: Mapping[str, Counts],
+    names: Mapping[str, Any],
+    without: str,
+    days: Days,
+    condition: Literal["campaign", "agent"],
 ) -> list[TableRow]:
-    """Those with the most texts first. `days`: they are campaigns, whose conversations of these days are linked."""
+    """Those with the most texts first. `condition`: of the links to their conversations of these days."""
     rows = [
         TableRow(
             row_id,
             names.get(row_id) or row_id or without,
             counts,
-            days.build_link(campaign=row_id) if days and row_id else None,
+            days.build_link(**{condition: row_id}) if row_id else None,
         )
         for row_id, counts in counts_by_id.items()
     ]

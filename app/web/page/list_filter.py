@@ -64,6 +64,7 @@ class ListFilter(BaseModel):
     opened_from: Annotated[str, Field(max_length=20)] = ""
     opened_to: Annotated[str, Field(max_length=20)] = ""
     reached: ReachedStep | Literal[""] = ""
+    agent: Annotated[str, Field(max_length=64)] = ""
 
     def build_filter(self, zone: tzinfo, person_id: str) -> ThreadFilter:
         """Returns the filter for the store. Days are days in the person's time zone; views are the person's."""
@@ -85,12 +86,13 @@ class ListFilter(BaseModel):
             opened_from=_parse_hour(self.opened_from),
             opened_to=_parse_hour(self.opened_to),
             reached=self.reached or None,
+            sms_agent_ids=[self.agent] if self.agent else None,
         )
 
     def build_lead_filter(self) -> CommonFilter | None:
         """Returns the filter for leads without a conversation; None if it can match none of them."""
         asks_about_threads = self.within or self.status or self.range or self.unread or self.view or self.assigned
-        is_from_figure = self.opened_from or self.opened_to or self.reached
+        is_from_figure = self.opened_from or self.opened_to or self.reached or self.agent
         if asks_about_threads or is_from_figure or not self.search.strip():
             return None
         return CommonFilter(
@@ -186,6 +188,9 @@ def list_active_filters(
         chips.append(ActiveFilter("Opened", words, place | {"opened_from": "", "opened_to": ""}))
     if list_filter.reached:
         chips.append(ActiveFilter("Only", REACHED_WORDS[list_filter.reached], place | {"reached": ""}))
+    if list_filter.agent:
+        name = dict(choices.agents).get(list_filter.agent, list_filter.agent)
+        chips.append(ActiveFilter("Agent", name, place | {"agent": ""}))
     if list_filter.assigned:
         name = person_names.get(list_filter.assigned, list_filter.assigned)
         chips.append(ActiveFilter("Assigned to", name, place | {"assigned": ""}))

@@ -19,7 +19,7 @@ from app.web.page.forms import Field, Group, Heading, SubmittedForm, group_field
 from app.web.page.settings import choices
 from app.web.page.settings.admin_request import AdminGet, AdminPost, AdminRequest, Item, redirect_back
 from app.web.page.settings.pages import FormPage, SettingsPage, add_pause_routes, build_router, show_item
-from app.web.page.settings.signing import show_secret, store_secret
+from app.web.page.settings.signing import SecretPage, add_rotation_route, store_secret
 from app.web.paging import PageQuery
 
 STALE_REPLY_CHOICES = [
@@ -176,9 +176,14 @@ async def build_agent_page(admin: AdminRequest, read: ReadTx, agent_id: str) -> 
     ]
     if row.max_wait_ms is None:
         values["maxWaitMs"] = ""
-    tests = [build_experiment(test) for test in await experiments.list_of_agent(read, admin.tenant_id, agent_id, 1)]
-    context = {"braked": row, "what": "the texts of this agent", "experiments": tests}
+    test = await experiments.get_of_agent(read, admin.tenant_id, agent_id)
+    context = {"braked": row, "what": "the texts of this agent", "test": test and build_experiment(test)}
     return FormPage(row.name, groups, values, about=row.description, template="agent", context=context)
+
+
+SECRET_PAGE = SecretPage(
+    "agents", "With this secret the agent verifies that a turn comes from LeadSail SMS.", "the agent's page"
+)
 
 
 async def add_agent(admin: AdminRequest, form: SubmittedForm) -> Response:
@@ -190,7 +195,7 @@ async def add_agent(admin: AdminRequest, form: SubmittedForm) -> Response:
         lambda tx, sealed_secret: commands.add(tx, admin.caller, body.get_named_fields(), sealed_secret),
         lambda row: row.sms_agent_id,
     )
-    return _show_secret(admin, agent_id, secret, f"{body.name} was added")
+    return SECRET_PAGE.show(admin, agent_id, secret, f"{body.name} was added")
 
 
 async def change_agent(admin: AdminRequest, agent_id: str, form: SubmittedForm) -> Response:
@@ -215,23 +220,7 @@ PAGE = SettingsPage(
 )
 router = build_router(PAGE)
 add_pause_routes(router, "agents", SmsAgent)
-
-
-@router.post("/{agent_id}/rotate-secret")
-async def rotate_secret(admin: AdminPost, agent_id: str) -> Response:
-    form = await forms.read_form(admin.request, [])
-    name, secret = await store_secret(
-        admin,
-        form,
-        lambda tx, sealed_secret: commands.rotate_secret(tx, admin.caller, agent_id, sealed_secret),
-        lambda row: row.name,
-    )
-    return _show_secret(admin, agent_id, secret, f"{name} has a new secret")
-
-
-def _show_secret(admin: AdminRequest, agent_id: str, secret: str | None, title: str) -> Response:
-    about = "With this secret the agent verifies that a turn comes from LeadSail SMS."
-    return show_secret(admin, "agents", agent_id, secret, title=title, about=about, page="the agent's page")
+add_rotation_route(router, SECRET_PAGE, SmsAgent, lambda row: row.name)
 
 
 @router.post("/{agent_id}/test")

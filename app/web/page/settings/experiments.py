@@ -18,7 +18,7 @@ from app.web.page.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings import choices
 from app.web.page.settings.admin_request import AdminPost, AdminRequest, Item, redirect_back
 from app.web.page.settings.pages import FormPage, SettingsPage, build_router, refuse_change, show_item
-from app.web.page.settings.signing import show_secret, store_secret
+from app.web.page.settings.signing import SecretPage, add_rotation_route, store_secret
 from app.web.paging import PageQuery
 
 GROUPS = group_fields(
@@ -52,6 +52,11 @@ async def build_new_page(admin: AdminRequest, read: ReadTx) -> FormPage:
     return FormPage("New A/B test", groups, values, about=about)
 
 
+SECRET_PAGE = SecretPage(
+    "experiments", "With this secret side B verifies that a turn comes from LeadSail SMS.", "the page of the A/B test"
+)
+
+
 async def start_experiment(admin: AdminRequest, form: SubmittedForm) -> Response:
     body = form.parse_body(NewExperiment)
     experiment_id, secret = await store_secret(
@@ -60,10 +65,7 @@ async def start_experiment(admin: AdminRequest, form: SubmittedForm) -> Response
         lambda tx, sealed_secret: commands.start(tx, admin.caller, body.model_dump(), sealed_secret),
         lambda row: row.experiment_id,
     )
-    about = "With this secret side B verifies that a turn comes from LeadSail SMS."
-    title = f"{body.name} runs"
-    page = "the page of a new A/B test"
-    return show_secret(admin, "experiments", experiment_id, secret, title=title, about=about, page=page)
+    return SECRET_PAGE.show(admin, experiment_id, secret, f"{body.name} runs")
 
 
 async def build_experiment_page(admin: AdminRequest, read: ReadTx, experiment_id: str) -> FormPage:
@@ -86,6 +88,7 @@ PAGE = SettingsPage(
     change=refuse_change,
 )
 router = build_router(PAGE)
+add_rotation_route(router, SECRET_PAGE, Experiment, lambda row: row.name)
 
 
 @router.post("/{experiment_id}/stop")

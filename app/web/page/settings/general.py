@@ -22,7 +22,7 @@ from app.web.page.settings.admin_request import (
     PauseReason,
     redirect_back,
 )
-from app.web.page.settings.signing import show_secret, store_secret
+from app.web.page.settings.signing import SecretPage, store_secret
 
 router = APIRouter(include_in_schema=False)
 BASE_PATH = "/settings/general"
@@ -167,6 +167,11 @@ async def _render_settings(admin: AdminRequest, form: RenderedForm | None = None
     return admin.show_page("general", "general", status, tenant=row, form=form, here=BASE_PATH)
 
 
+SECRET_PAGE = SecretPage(
+    "general", "With this secret your webhook verifies that a question comes from LeadSail SMS.", "the page General"
+)
+
+
 @router.post(BASE_PATH + "/rotate-secret")
 async def rotate_check_secret(admin: AdminPost) -> Response:
     form = await forms.read_form(admin.request, [])
@@ -176,9 +181,7 @@ async def rotate_check_secret(admin: AdminPost) -> Response:
         lambda tx, sealed_secret: tenants.set_check_secret(tx, admin.tenant_id, sealed_secret),
         lambda _: admin.tenant_id,
     )
-    title = "The webhook for first contacts has a new secret"
-    about = "With this secret your webhook verifies that a question comes from LeadSail SMS."
-    return show_secret(admin, "general", None, secret, title=title, about=about, page="the page General")
+    return SECRET_PAGE.show(admin, None, secret, "The webhook for first contacts has a new secret")
 
 
 @router.post(BASE_PATH + "/pause")

@@ -24,7 +24,7 @@ from app.web.page import forms
 from app.web.page.forms import Field, Heading, SubmittedForm, group_fields
 from app.web.page.settings.admin_request import AdminGet, AdminPost, AdminRequest, Item, redirect_back
 from app.web.page.settings.pages import FormPage, SettingsPage, add_pause_routes, build_router, show_item
-from app.web.page.settings.signing import show_secret, store_secret
+from app.web.page.settings.signing import SecretPage, add_rotation_route, store_secret
 from app.web.paging import PageParams, PageQuery
 
 INCLUDE_CHOICES = [("text", "The words of texts and outcomes"), ("phones", "Phone numbers")]
@@ -84,6 +84,11 @@ async def build_endpoint_page(admin: AdminRequest, read: ReadTx, endpoint_id: st
     return FormPage(row.description or row.url, GROUPS, values, about=endpoint_id, template="webhook", context=context)
 
 
+SECRET_PAGE = SecretPage(
+    "webhooks", "With this secret your backend verifies that an event comes from LeadSail SMS.", "the endpoint's page"
+)
+
+
 async def add_endpoint(admin: AdminRequest, form: SubmittedForm) -> Response:
     plain = {name: value for name, value in _get_plain_values(form).items() if value is not None}
     body = forms.parse_body(NewEndpoint, plain)
@@ -93,7 +98,7 @@ async def add_endpoint(admin: AdminRequest, form: SubmittedForm) -> Response:
         lambda tx, sealed_secret: commands.add(tx, admin.caller, body.get_named_fields(), sealed_secret),
         lambda row: row.endpoint_id,
     )
-    return _show_secret(admin, endpoint_id, secret, "The endpoint was added")
+    return SECRET_PAGE.show(admin, endpoint_id, secret, "The endpoint was added")
 
 
 async def change_endpoint(admin: AdminRequest, endpoint_id: str, form: SubmittedForm) -> Response:
@@ -118,6 +123,7 @@ PAGE = SettingsPage(
 )
 router = build_router(PAGE)
 add_pause_routes(router, "webhooks", WebhookEndpoint, commands.resume, done_prefix="endpoint-")
+add_rotation_route(router, SECRET_PAGE, WebhookEndpoint, lambda _: "The endpoint")
 
 
 @router.post("/{endpoint_id}/rewind")
@@ -127,23 +133,6 @@ async def rewind(admin: AdminPost, endpoint_id: str, to: Annotated[str, Form(max
     except Problem as problem:
         return await show_item(admin, PAGE, endpoint_id, problem)
     return redirect_back(f"webhooks/{endpoint_id}", "rewound")
-
-
-@router.post("/{endpoint_id}/rotate-secret")
-async def rotate_secret(admin: AdminPost, endpoint_id: str) -> Response:
-    form = await forms.read_form(admin.request, [])
-    _, secret = await store_secret(
-        admin,
-        form,
-        lambda tx, sealed_secret: commands.rotate_secret(tx, admin.caller, endpoint_id, sealed_secret),
-        lambda row: row.endpoint_id,
-    )
-    return _show_secret(admin, endpoint_id, secret, "The endpoint has a new secret")
-
-
-def _show_secret(admin: AdminRequest, endpoint_id: str, secret: str | None, title: str) -> Response:
-    about = "With this secret your backend verifies that an event comes from LeadSail SMS."
-    return show_secret(admin, "webhooks", endpoint_id, secret, title=title, about=about, page="the endpoint's page")
 
 
 @router.post("/{endpoint_id}/test")
