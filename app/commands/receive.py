@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.commands import consent
-from app.domain import ids, optout, phones
+from app.domain import ids, optout, orders, phones
 from app.domain.carriage import Account, Habits, InboundText
 from app.store import arrivals as store
 from app.store import cancelling, consent_events, inbox, opt_out_decisions, suppressions, threads
@@ -197,7 +197,7 @@ def _build_completion(copy: PlacedText, stored_text: IncompleteText) -> Arrival:
 
 
 def _is_blank(text: InboundText) -> bool:
-    return not (text.text.strip() or text.media)
+    return orders.is_blank(text.text) and not text.media
 
 
 def _build_arrival(placed_text: PlacedText, route: Route, lead_id: str) -> Arrival:
