@@ -93,8 +93,6 @@ async def receive_texts(tx: Tx, posts: Sequence[InboundPost]) -> list[PostOutcom
 
 def _place_text(tx: Tx, place: int, post: InboundPost, text: InboundText) -> PlacedText:
     account = post.account
-    if "\x00" in text.provider_id:
-        text = replace(text, provider_id=text.provider_id.replace("\x00", ""))
     phone_hash = tx.hash_phone(text.sender)
     incoming_text = IncomingText(
         account.tenant_id, account.account_id, text.to, text.sender, phone_hash, text.provider_id, text.may_quote
@@ -214,7 +212,7 @@ def _build_arrival(placed_text: PlacedText, route: Route, lead_id: str) -> Arriv
         account_id=post.account.account_id,
         provider=post.account.provider,
         provider_id=text.provider_id,
-        text=text.text.replace("\x00", ""),
+        text=text.text,
         media=json.dumps([{"url": media.url, "contentType": media.content_type} for media in text.media]),
         word=judgment.word,
         rule=judgment.rule,
