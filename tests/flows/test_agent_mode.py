@@ -482,8 +482,8 @@ async def test_an_agents_key_does_nothing_but_answer_its_own_turns(world: World)
         tried = await mine.ask("POST", "/sms/send", text | {"dryRun": True})
         assert (tried.status_code, tried.content) == (real.status_code, real.content)
         assert tried.is_error
-    tried = await mine.call("POST", "/sms/send", body | {"dryRun": True})
-    assert tried["resolution"][0] == {"field": "to", "rule": "thread", "value": world.phone}
+    forecast = await mine.call("POST", "/sms/send", body | {"dryRun": True})
+    assert forecast["resolution"][0] == {"field": "to", "rule": "thread", "value": world.phone}
     assert (await mine.ask("POST", "/sms/send", body)).status_code == 202
     transcript = (await world.thread(thread))["transcript"]
     assert transcript[-1]["source"] == "sms_agent"
