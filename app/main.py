@@ -25,6 +25,7 @@ from app.store.redis_client import end_tasks
 from app.web import (
     agent_hook,
     docs,
+    dry_turns,
     event_hooks,
     events,
     experiments,
@@ -108,6 +109,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     interactions.router,
     exports.router,
     turns.router,
+    dry_turns.router,
     openings.router,
     outcomes.router,
     events.router,

@@ -24,6 +24,7 @@ from app.domain.orders import require_sendable
 from app.domain.outcomes import OUTCOME_FIELDS, Outcome, parse_outcome
 from app.domain.problems import Invalid
 from app.domain.retry_after import read_retry_after
+from app.domain.storable import clean_text
 from app.domain.turns import MAX_TEXTS_PER_REPLY, TurnState
 
 MAX_RECORDED_ANSWER = 4096
@@ -140,7 +141,7 @@ def decompress(response: httpx.Response) -> httpx.Response:
 def find_unread(response: httpx.Response) -> str | None:
     """Why the body cannot be read although it came; None: it can. After `decompress`."""
     encoding = response.extensions.get("unread_encoding")
-    return f"the answer is compressed as {_clean_text(encoding)[:40]}, which cannot be read" if encoding else None
+    return f"the answer is compressed as {clean_text(encoding)[:40]}, which cannot be read" if encoding else None
 
 
 def read_answer(response: httpx.Response, now: datetime | None = None) -> Answer:
@@ -207,12 +208,12 @@ def _parse_answer(answer: dict[str, Any]) -> TakenTurn:
     if not answer:
         return TakenTurn()
     texts, refused_texts, faults = _parse_reply(answer)
-    media = tuple(_clean_text(url) for url in answer.get("mediaUrls", ())) if texts else ()
+    media = tuple(clean_text(url) for url in answer.get("mediaUrls", ())) if texts else ()
     handoff_flag = answer.get("handoff", False)
     if not isinstance(handoff_flag, bool):
         faults.append("handoff: must be true or false")
     elif answer.keys().isdisjoint((*FORMS, "followUpAt")):
-        given_fields = ", ".join(sorted(_clean_text(key)[:40] for key in answer)[:5])
+        given_fields = ", ".join(sorted(clean_text(key)[:40] for key in answer)[:5])
         faults.append(f"the answer holds none of {', '.join(FORMS)}, but {given_fields}")
     handoff = parse_reason(answer.get("reason")) if handoff_flag is True else None
     outcome, wrong_outcome = _parse_outcome(answer)
@@ -245,7 +246,7 @@ def _parse_reply(answer: dict[str, Any]) -> tuple[tuple[str, ...] | None, tuple[
     replies = answer.get("replies", [])
     if isinstance(replies, list):
         items += [(f"replies[{i}]", text) for i, text in enumerate(replies)]
-    texts = tuple(_clean_text(text) for _, text in items if isinstance(text, str))
+    texts = tuple(clean_text(text) for _, text in items if isinstance(text, str))
     if fault := _find_fault(items, replies) or _find_media_fault(answer.get("mediaUrls", []), bool(items)):
         return None, texts, [fault]
     return texts, (), []
@@ -259,7 +260,7 @@ def _find_media_fault(urls: object, has_texts: bool) -> str | None:
         return NO_REPLY_FAULT
     if len(urls) > MAX_FILES:
         return f"mediaUrls: more than {MAX_FILES}"
-    if not all(isinstance(url, str) and is_media_url(_clean_text(url)) for url in urls):
+    if not all(isinstance(url, str) and is_media_url(clean_text(url)) for url in urls):
         return f"mediaUrls: must be http or https addresses of at most {MAX_URL_LENGTH} characters"
     return None
 
@@ -274,28 +275,23 @@ def _find_fault(items: Sequence[tuple[str, Any]], replies: object) -> str | None
         if not isinstance(text, str):
             return f"{name}: must be text"
         try:
-            require_sendable(_clean_text(text), name)
+            require_sendable(clean_text(text), name)
         except Invalid as problem:
             return problem.details[0]
     return None
 
 
 def parse_reason(value: object) -> str:
-    reason = _clean_text(value)[:500].strip() if isinstance(value, str) else ""
+    reason = clean_text(value)[:500].strip() if isinstance(value, str) else ""
     return reason or "no reason given"
 
 
-def _clean_text(text: str) -> str:
-    """`text` without NUL and lone surrogates, which neither a database nor a carrier accepts."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
-
-
 def _clean(value: Any, depth: int = MAX_OUTCOME_DEPTH) -> Any:
-    """A JSON value as a database can store it: its texts as `_clean_text` leaves them, NaN and infinity
+    """A JSON value as a database can store it: its texts as `clean_text` leaves them, NaN and infinity
     as null, no null fields of objects, and nothing below `depth` levels."""
     match value:
         case str():
-            return _clean_text(value)
+            return clean_text(value)
         case float() if not math.isfinite(value):
             return None
         case list() | dict() if depth == 0:
@@ -303,10 +299,10 @@ def _clean(value: Any, depth: int = MAX_OUTCOME_DEPTH) -> Any:
         case list():
             return [_clean(item, depth - 1) for item in value]
         case dict():
-            return {_clean_text(name): _clean(item, depth - 1) for name, item in value.items() if item is not None}
+            return {clean_text(name): _clean(item, depth - 1) for name, item in value.items() if item is not None}
     return value
 
 
 def clip_answer(response: httpx.Response) -> str:
     """The first `MAX_RECORDED_ANSWER` bytes of an answer, as text: what is recorded."""
-    return _clean_text(response.content[:MAX_RECORDED_ANSWER].decode("utf-8", "replace"))
+    return clean_text(response.content[:MAX_RECORDED_ANSWER].decode("utf-8", "replace"))

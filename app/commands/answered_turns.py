@@ -1,6 +1,7 @@
 """Which turn a reply of an agent answers, and what goes on when it is answered."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from app.domain.orders import Order
 from app.domain.problems import DncBlocked, NoOpenTurn, NotFound
@@ -29,6 +30,8 @@ async def find_turn(tx: Tx, order: Order, agent_id: str | None) -> Turn | FoundT
             return turn  # a test, or a trial with a turn that was made up
         if not await interactions.belongs_to_lead(tx, *turn.thread, order.lead_id):
             raise NotFound("There is no such turn of this lead.")
+        if turn.kind == "live" and order.interaction_id not in (None, turn.interaction_id):
+            raise NotFound("There is no such turn in this interaction.")
         return turn
     if not await interactions.has_lead(tx, tenant, order.lead_id):
         raise NotFound("There is no lead by that id.")
@@ -46,6 +49,14 @@ async def find_turn(tx: Tx, order: Order, agent_id: str | None) -> Turn | FoundT
     if newest is None:
         raise DncBlocked if await _is_suppressed(tx, order) else NoOpenTurn
     return newest
+
+
+async def place_in_thread(tx: Tx, order: Order, agent_id: str) -> Order:
+    """The order in the thread of the turn that it answers. Raises as `find_turn` does."""
+    turn = await find_turn(tx, order, agent_id)
+    if turn.interaction_id is None:
+        raise NotFound("There is no such turn of this lead.")
+    return replace(order, interaction_id=turn.interaction_id)
 
 
 async def _is_suppressed(tx: Tx, order: Order) -> bool:

@@ -108,10 +108,13 @@ async def _record_answer(tx: Tx, key: TurnKey, result: DryTurnResult) -> None:
 
 
 async def accept_reply(tx: Tx, turn: Turn, texts: Sequence[str], by: str) -> dict[str, Any] | RefusedOrder:
-    """Records an agent's reply to a dry turn; it is never sent."""
+    """Records an agent's reply to a dry turn; it is never sent. The same reply again is answered as the first
+    time."""
     if turn.closed_at:
-        return RefusedOrder(TurnClosed(details=[f"turnId: {turn.reason}"]))
-    await _record_reply(tx, turn.key, texts, by, "replied")
+        if not turn.reply or turn.reply["texts"] != list(texts):
+            return RefusedOrder(TurnClosed(details=[f"turnId: {turn.reason}"]))
+    else:
+        await _record_reply(tx, turn.key, texts, by, "replied")
     return {"status": "caught", "turnId": turn.turn_id}
 
 

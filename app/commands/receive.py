@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from app.commands import consent
-from app.domain import ids, optout, phones
+from app.domain import ids, optout, orders, phones
 from app.domain.carriage import Account, Habits, InboundText
 from app.store import arrivals as store
 from app.store import cancelling, consent_events, inbox, opt_out_decisions, suppressions, threads
@@ -93,8 +93,6 @@ async def receive_texts(tx: Tx, posts: Sequence[InboundPost]) -> list[PostOutcom
 
 def _place_text(tx: Tx, place: int, post: InboundPost, text: InboundText) -> PlacedText:
     account = post.account
-    if "\x00" in text.provider_id:
-        text = replace(text, provider_id=text.provider_id.replace("\x00", ""))
     phone_hash = tx.hash_phone(text.sender)
     incoming_text = IncomingText(
         account.tenant_id, account.account_id, text.to, text.sender, phone_hash, text.provider_id, text.may_quote
@@ -197,7 +195,7 @@ def _build_completion(copy: PlacedText, stored_text: IncompleteText) -> Arrival:
 
 
 def _is_blank(text: InboundText) -> bool:
-    return not (text.text.strip() or text.media)
+    return orders.is_blank(text.text) and not text.media
 
 
 def _build_arrival(placed_text: PlacedText, route: Route, lead_id: str) -> Arrival:
@@ -214,7 +212,7 @@ def _build_arrival(placed_text: PlacedText, route: Route, lead_id: str) -> Arriv
         account_id=post.account.account_id,
         provider=post.account.provider,
         provider_id=text.provider_id,
-        text=text.text.replace("\x00", ""),
+        text=text.text,
         media=json.dumps([{"url": media.url, "contentType": media.content_type} for media in text.media]),
         word=judgment.word,
         rule=judgment.rule,

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 from app.domain import optout
 from app.domain.optout import ControlWord, Judgment
 from app.domain.quoting import has_quoting_shape
+from app.domain.storable import Storable
 from app.domain.words import Capability, MessageStatus
 
 FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
@@ -58,13 +59,16 @@ Verdict = Literal["accepted", "later", "refused", "opted_out", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Storable):
     """The outcome of an attempt to send.
 
     accepted: the carrier has the text, under `provider_message_id`. later: it was surely not taken,
     and may be repeated (after `retry_after` seconds, if given). refused, opted_out: surely not taken
     and final, with the vendor's `code`. unknown: it may have been taken; never repeat it blindly.
     """
+
+    IDS = ("provider_message_id", "code")
+    TEXTS = ("detail",)
 
     verdict: Verdict
     provider_message_id: str | None = None
@@ -75,8 +79,10 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Media:
+class Media(Storable):
     """An attachment, as a URL."""
+
+    TEXTS = ("url", "content_type")
 
     url: str
     content_type: str | None = None
@@ -98,9 +104,11 @@ class Media:
 
 
 @dataclass(frozen=True, slots=True)
-class TextPart:
-    """The place of a part in a long text, where the carrier does not join the parts.
-    `reference` is equal for all parts of a text, `number` counts from 1 to `total`."""
+class TextPart(Storable):
+    """The place of a part in a long text that the carrier does not join. `reference` is equal for all parts of a
+    text, `number` counts from 1 to `total`."""
+
+    IDS = ("reference",)
 
     reference: str
     number: int
@@ -108,8 +116,11 @@ class TextPart:
 
 
 @dataclass(frozen=True)
-class InboundText:
+class InboundText(Storable):
     """A text as a carrier reported it. `sender` and `to` have passed `phones.from_carrier`."""
+
+    IDS = ("provider_id", "sender", "to")
+    TEXTS = ("text",)
 
     provider_id: str
     sender: str
@@ -183,10 +194,11 @@ class Habits:
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
-    """A carrier's later report about a text we sent. The text is found by `message_id` first (ours,
-    from the callback URL or reference), then by `provider_message_id`. `status` is None if we do
-    not know the carrier's status; then nothing changes."""
+class Receipt(Storable):
+    """A carrier's later report about a text we sent. The text is found by `message_id` first (ours, from the callback
+    URL or reference), then by `provider_message_id`. `status` None: one that we do not know; nothing changes."""
+
+    IDS = ("provider_message_id", "message_id", "sender", "to", "code", "part")
 
     provider_message_id: str | None
     status: MessageStatus | None
@@ -206,9 +218,11 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class LookupMatch:
+class LookupMatch(Storable):
     """A text that a look-up found at the carrier. Not `sure`: the numbers and the time agree, but the
     words differ or are missing. Carriers trim, recode and shorten texts, so it may still be ours."""
+
+    IDS = ("provider_message_id", "code")
 
     provider_message_id: str
     status: MessageStatus | None
@@ -219,9 +233,12 @@ class LookupMatch:
 
 
 @dataclass(frozen=True, slots=True)
-class VendorNumber:
+class VendorNumber(Storable):
     """A number of the account, as the vendor lists it. `inbound_url` is the webhook for its inbound
     texts; "": there is none; None: the vendor does not tell."""
+
+    IDS = ("phone_number",)
+    TEXTS = ("label", "inbound_url", "inbound_method")
 
     phone_number: str
     capabilities: tuple[Capability, ...]
@@ -240,16 +257,17 @@ class NumberPage:
 
 @dataclass(frozen=True, slots=True)
 class InboundPage:
-    """A page of inbound texts from the vendor's record, and the cursor of the next page (None: this
-    is the last)."""
+    """A page of inbound texts from the vendor's record, and the cursor of the next page (None: this is the last)."""
 
     texts: tuple[InboundText, ...]
     next_page: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class PricedText:
+class PricedText(Storable):
     """What the vendor's record says that a text of ours costs."""
+
+    IDS = ("provider_message_id",)
 
     provider_message_id: str
     price: Price

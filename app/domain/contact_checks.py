@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from app.domain.storable import clean_text
+
 CheckState = Literal["unknown", "asked", "clear", "refused"]
 CHECK_RULE = "contact_check"
 CHECK_WORDS = "your webhook is asked first whether the phone may be contacted"
@@ -82,7 +84,7 @@ def read_answer(is_success: bool, status: int, content: bytes) -> CheckAnswer:
 
 def _clean_words(words: str) -> str | None:
     """Without what no database can store."""
-    return words.replace("\x00", "").encode("utf-8", "replace").decode()[:MAX_WORDS].strip() or None
+    return clean_text(words)[:MAX_WORDS].strip() or None
 
 
 def get_wait(attempt: int) -> timedelta:

@@ -24,6 +24,10 @@ class ReplayedAnswer(Exception):
 
 
 def digest_body(body: bytes) -> bytes:
-    """Digests the parsed JSON body: the order of fields and white space do not count."""
-    parsed_body = json.loads(body) if body else None
-    return sha256(json.dumps(parsed_body, sort_keys=True).encode()).digest()
+    """Digests the parsed JSON body: the order of fields and white space do not count. A body that is no JSON is one
+    that the route does not read; it is digested as it came."""
+    try:
+        parsed_body = json.loads(body) if body else None
+        return sha256(json.dumps(parsed_body, sort_keys=True).encode()).digest()
+    except (ValueError, RecursionError):
+        return sha256(body).digest()

@@ -140,9 +140,14 @@ class RefusedOrder:
     problem: Problem
 
 
+def is_blank(text: str) -> bool:
+    """Whether nothing of the text can be seen."""
+    return INVISIBLE_PATTERN.fullmatch(text) is not None
+
+
 def find_fault(text: str) -> str | None:
     """Why this exact text may not be sent; None: it may."""
-    if INVISIBLE_PATTERN.fullmatch(text):
+    if is_blank(text):
         return "must not be blank"
     if len(text) > MAX_TEXT_LENGTH:
         return f"is longer than {MAX_TEXT_LENGTH} characters"

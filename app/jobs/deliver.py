@@ -17,7 +17,7 @@ from app.domain.carriage import Account, LookupMatch, OutgoingText, build_webhoo
 from app.domain.transcripts import format_time
 from app.domain.windows import BEGIN_WITHIN
 from app.jobs.figures import count_attempt
-from app.jobs.settling import settle_persistently
+from app.jobs.settling import TRANSIENT_ERRORS, settle_persistently
 from app.jobs.text_outcomes import (
     STALE_CODE,
     settle_after_bug,
@@ -134,8 +134,20 @@ class Delivery:
         while pending:
             done_tasks, pending = await asyncio.wait(pending, timeout=SETTLE_EVERY_SECONDS)
             if done_tasks:
-                settlements = [task.result() for task in done_tasks]
-                await settle_persistently(partial(self._settle_batch, batch, settlements), SETTLE_FOR_SECONDS)
+                await self._settle(batch, [task.result() for task in done_tasks])
+
+    async def _settle(self, batch: Batch, settlements: list[Settlement]) -> None:
+        """What cannot be settled keeps nothing else from being settled; it is looked up when its lease ends."""
+        try:
+            await settle_persistently(partial(self._settle_batch, batch, settlements), SETTLE_FOR_SECONDS)
+        except TRANSIENT_ERRORS:
+            raise
+        except Exception:
+            if len(settlements) == 1:
+                log.exception("a text could not be settled", message_id=settlements[0].message_id)
+                return
+            for settlement in settlements:
+                await self._settle(batch, [settlement])
 
     async def _settle_batch(self, batch: Batch, settlements: list[Settlement]) -> None:
         await self._judge_accounts(batch)
@@ -277,4 +289,4 @@ def _remove_secrets(opened_text: OpenedText, detail: str | None) -> str | None:
         return None
     for secret in opened_text.provider.list_secrets(opened_text.account):
         detail = detail.replace(secret, "…")
-    return detail.replace("\x00", "")[:MAX_DETAIL_LENGTH]
+    return detail[:MAX_DETAIL_LENGTH]

@@ -30,7 +30,6 @@ from app.domain.carriage import (
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import MessageStatus
 from app.providers.reading import (
-    clean_text,
     filter_objects,
     get_code,
     get_object,
@@ -297,5 +296,4 @@ def _get_error_code(data: Mapping[str, Any]) -> str | None:
 
 
 def _read_media(urls: object) -> tuple[Media, ...]:
-    clean_urls = [clean_text(url) for url in urls if isinstance(url, str)] if isinstance(urls, list) else []
-    return tuple(Media(url) for url in clean_urls if url)
+    return tuple(Media(url) for url in urls if isinstance(url, str) and url) if isinstance(urls, list) else ()

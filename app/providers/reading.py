@@ -15,6 +15,7 @@ import httpx
 
 from app.domain.carriage import Outcome, Price, WebhookRequest
 from app.domain.retry_after import read_retry_after, read_seconds
+from app.domain.storable import clean_text
 from app.domain.words import Capability
 
 CAPABILITIES: tuple[Capability, ...] = ("sms", "mms", "voice")
@@ -47,11 +48,6 @@ def get_object(data: Mapping[str, Any], name: str) -> dict[str, Any]:
 def filter_objects(items: object) -> list[dict[str, Any]]:
     """The objects of a list; [] where `items` is no list."""
     return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-
-
-def clean_text(text: str) -> str:
-    """`text` without NUL and lone surrogates: JSON can spell both, a database can store neither."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def get_text(data: Mapping[str, Any], name: str) -> str | None:

@@ -29,7 +29,6 @@ from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import MessageStatus
 from app.providers.reading import (
     CAPABILITIES,
-    clean_text,
     filter_objects,
     get_price,
     get_retry_seconds,
@@ -231,7 +230,7 @@ def _read_text(data: Mapping[str, Any]) -> InboundText | None:
 def _read_inbound_url(item: Mapping[str, Any]) -> str | None:
     """The number's webhook; "" where it has none, None where the carrier does not say."""
     url = item.get("inboundUrl")
-    return clean_text(url) if isinstance(url, str) else None
+    return url if isinstance(url, str) else None
 
 
 def _build_auth_headers(account: Account) -> dict[str, str]:

@@ -32,7 +32,7 @@ from app.domain.carriage import (
 )
 from app.domain.phones import NumberKind, from_carrier
 from app.domain.words import MessageStatus
-from app.providers.reading import clean_text, filter_objects, get_line, get_time, judge_failure, parse_object
+from app.providers.reading import filter_objects, get_line, get_time, judge_failure, parse_object
 from app.providers.requests import build_attachment_request, build_bearer_auth, get_base_url, parse_url
 from app.providers.signatures import TIMESTAMP, is_expected, require_fresh, sign_base64
 
@@ -257,7 +257,7 @@ def _read_text(data: Mapping[str, Any]) -> InboundText | None:
         provider_id=carrier_id,
         sender=from_carrier(sender),
         to=from_carrier(to),
-        text=clean_text(body),
+        text=body,
         media=attachments,
         sent_at=get_time(data, "received_at"),  # by Sinch's clock; `sent_at` is by the handset's
     )

@@ -73,7 +73,7 @@ async def add(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> int
     part = text.part
     assert part
     key = (tenant_id, account_id, text.sender, text.to, part.reference)
-    await tx.execute(ADD_PART_SQL, *key, part.number, part.total, text.provider_id, text.text.replace("\x00", ""))
+    await tx.execute(ADD_PART_SQL, *key, part.number, part.total, text.provider_id, text.text)
     return int(await tx.fetch_value(COUNT_PARTS_SQL, *key))
 
 

@@ -103,8 +103,8 @@ async def list_figures(
     start: From = None,
     end: Until = None,
     timezone: Zone = None,
-    campaign_ids: Annotated[list[str] | None, Query(alias="campaignIds", max_length=100)] = None,
-    client_ids: Annotated[list[str] | None, Query(alias="clientIds", max_length=100)] = None,
+    campaign_ids: Annotated[Values, Query(alias="campaignIds")] = None,
+    client_ids: Annotated[Values, Query(alias="clientIds")] = None,
     sms_agent_ids: Annotated[Values, Query(alias="smsAgentIds")] = None,
     file_format: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
 ) -> Any:

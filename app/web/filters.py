@@ -5,11 +5,14 @@ from datetime import UTC, date, datetime, time, tzinfo
 from typing import Annotated
 
 from fastapi import Depends, Query
+from pydantic import Field
 from typing_extensions import TypedDict
 
 from app.domain.problems import Invalid
 
-Values = Annotated[list[str] | None, Query(max_length=100)]
+Value = Annotated[str, Field(pattern=r"[^,\s]")]
+Values = Annotated[list[Value] | None, Query(max_length=100)]
+"""A list that is given selects something: an empty one would select everything."""
 StartDate = Annotated[str | None, Query(alias="startDate")]
 EndDate = Annotated[str | None, Query(alias="endDate")]
 PhoneFilter = Annotated[str | None, Query(min_length=1, max_length=40)]
@@ -59,9 +62,9 @@ class CommonFields(TypedDict):
 
 
 async def get_common_fields(
-    campaign_ids: Annotated[list[str] | None, Query(alias="campaignIds", max_length=100)] = None,
-    client_ids: Annotated[list[str] | None, Query(alias="clientIds", max_length=100)] = None,
-    offer_ids: Annotated[list[str] | None, Query(alias="offerIds", max_length=100)] = None,
+    campaign_ids: Annotated[Values, Query(alias="campaignIds")] = None,
+    client_ids: Annotated[Values, Query(alias="clientIds")] = None,
+    offer_ids: Annotated[Values, Query(alias="offerIds")] = None,
     start_date: StartDate = None,
     end_date: EndDate = None,
 ) -> CommonFields:

@@ -57,9 +57,17 @@ Key = Annotated[
 ]
 
 
-async def require_idempotency(request: Request, caller: AnyCaller, tx: TenantTx, key: Key = None) -> Idempotency:
+async def read_key(request: Request, key: Key = None) -> IdempotencyKey | None:
+    """The request's key on its own route."""
+    return await build_key(request, f"{request.method} {request.url.path}", key)
+
+
+RouteKey = Annotated[IdempotencyKey | None, Depends(read_key)]
+
+
+async def require_idempotency(caller: AnyCaller, tx: TenantTx, key: RouteKey) -> Idempotency:
     """Raises as `claim_key` does."""
-    return await claim_key(tx, caller.tenant_id, await build_key(request, f"{request.method} {request.url.path}", key))
+    return await claim_key(tx, caller.tenant_id, key)
 
 
 Idempotent = Annotated[Idempotency, Depends(require_idempotency, scope="function")]

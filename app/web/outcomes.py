@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import Field
 
 from app.commands import outcomes, planned_turns
@@ -22,7 +22,7 @@ from app.domain.problems import Invalid
 from app.domain.words import InteractionStatus
 from app.web.dependencies import AppResources, ReplyCaller
 from app.web.envelope import Answer, Body, Moment
-from app.web.idempotency import Key, build_key, claim_key
+from app.web.idempotency import RouteKey, claim_key
 from app.web.turns import TurnShape, get_shape
 
 router = APIRouter(prefix="/api/v1", tags=["Turns"])
@@ -65,16 +65,15 @@ class OutcomeBody(Body):
 
 @router.post("/turns/{turn_id}/outcome", summary="Say what a conversation came to")
 async def give_outcome(
-    request: Request, turn_id: str, body: OutcomeBody, caller: ReplyCaller, resources: AppResources, key: Key = None
+    turn_id: str, body: OutcomeBody, caller: ReplyCaller, resources: AppResources, key: RouteKey
 ) -> Answer[TurnShape]:
     """One outcome for each turn; the same one again is answered as the first time. An open turn is
     closed by it; an answered one may get it until the next turn is handed over. The outcome of a
     replay, shadow or test turn is only kept."""
     outcome = body.build_outcome()
-    idempotency_key = await build_key(request, f"POST {request.url.path}", key)
     # Not a dependency: a refusal writes rows, too, and they must be committed.
     async with resources.database.system_tx() as tx:
-        idempotency = await claim_key(tx, caller.tenant_id, idempotency_key)
+        idempotency = await claim_key(tx, caller.tenant_id, key)
         problem = await outcomes.accept_api_outcome(tx, caller, turn_id, outcome) if outcome else None
         if problem is None:
             if body.follow_up_at:

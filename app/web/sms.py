@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from app import traces
+from app.commands import answered_turns, outgoing, resolve
 from app.commands import bulk as bulk_commands
-from app.commands import outgoing, resolve
 from app.domain import ids
 from app.domain.callers import Caller
 from app.domain.idempotency import IdempotencyKey
@@ -87,12 +87,12 @@ def build_order(
         interaction_id=body.interaction_id,
         agent_mode=body.agent_mode,
         turn_id=body.turn_id,
-        media=tuple(body.media_urls),
+        media=tuple(body.media_urls or ()),
         validity=default if seconds is None else timedelta(seconds=seconds),
         lane=LANE_BULK if bulk_id else LANE_REPLY,
         bulk_id=bulk_id,
         send_at=body.send_at,
-        cancel_on_reply=body.cancel_on_reply,
+        cancel_on_reply=bool(body.cancel_on_reply),
         purpose=body.purpose,
         idempotency_key=idempotency_key,
     )
@@ -110,7 +110,7 @@ async def send_text(request: Request, body: SendBody, caller: ReplyCaller, key: 
     state = get_state(request.app)
     order = build_order(caller, body, idempotency_key=await build_key(request, ROUTE, key))
     if body.dry_run:
-        return _build_response(Answer(data=await _forecast_send(order, state.resources)), 200)
+        return _build_response(Answer(data=await _forecast_send(caller, order, state.resources)), 200)
     if order.source == "api" and order.turn_id is None:
         data = outgoing.unwrap_answer(await state.send_batcher.submit(order))
         traces.record_point("send", str(data.get("messageId")))
@@ -122,10 +122,12 @@ def _build_response(answer: Answer[Any], status: int = 202) -> Response:
     return Response(answer.model_dump_json(by_alias=True), status, media_type="application/json")
 
 
-async def _forecast_send(order: Order, resources: Resources) -> DryRun:
+async def _forecast_send(caller: Caller, order: Order, resources: Resources) -> DryRun:
     """What a real send would answer. An agent's reply is checked like a plain text to its lead,
-    because only a real reply may settle a turn."""
+    because only a real reply may settle a turn; an agent's key asks about the threads of its turns alone."""
     async with resources.database.system_tx() as tx:
+        if caller.agent_id:
+            order = await answered_turns.place_in_thread(tx, order, caller.agent_id)
         [result] = await bulk_commands.forecast_bulk(tx, [order])
     if isinstance(result, RefusedOrder):
         raise result.problem

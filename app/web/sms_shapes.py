@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from app.domain.media import MAX_FILES, is_media_url
 from app.domain.words import Purpose
@@ -27,24 +27,24 @@ class SendBody(Body):
     turn_id: Id | None = None
     agent_mode: bool | None = None
     send_at: Moment | None = None
-    cancel_on_reply: bool = False
+    cancel_on_reply: bool | None = None
     validity_seconds: Annotated[int, Field(ge=60, le=36_000)] | None = None
     purpose: Purpose | None = None
     """Null: conversational for an answer, else the campaign's."""
-    media_urls: Annotated[list[str], Field(max_length=MAX_FILES)] = Field(default=[])
-    dry_run: bool = False
+    media_urls: Annotated[list[str], Field(max_length=MAX_FILES)] | None = None
+    dry_run: bool | None = None
 
     @field_validator("media_urls")
     @classmethod
-    def _require_http_urls(cls, urls: list[str]) -> list[str]:
-        for url in urls:
+    def _require_http_urls(cls, urls: list[str] | None) -> list[str] | None:
+        for url in urls or ():
             if not is_media_url(url):
                 raise ValueError("must be http or https addresses of at most 2048 characters")
         return urls
 
     @field_validator("cancel_on_reply")
     @classmethod
-    def _require_send_at(cls, value: bool, info: ValidationInfo) -> bool:
+    def _require_send_at(cls, value: bool | None, info: ValidationInfo) -> bool | None:
         if value and info.data.get("send_at") is None:
             raise ValueError("needs sendAt")
         return value
@@ -109,7 +109,13 @@ class BulkBody(Body):
     """Each entry is checked by itself: a refused entry does not affect the others."""
 
     messages: Annotated[list[Any], Field(min_length=1, max_length=MAX_BULK_TEXTS)]
-    dry_run: bool = False
+    dry_run: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _require_storable(cls, raw_body: Any) -> Any:
+        """Each entry is judged by itself."""
+        return raw_body
 
 
 class BulkResult(Out):

@@ -1,26 +1,19 @@
 """Turns: what was handed over to an agent, and what came of it. See docs/contract.md."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal, get_args
 
 from fastapi import APIRouter, Query
 from pydantic import Field
-from pydantic_core import to_json
 
-from app.agents import webhook
-from app.agents.payload import build_sample
-from app.calls import agents
-from app.commands import dry_turns, held_replies
-from app.commands.directory import require_found, require_url
+from app.commands import held_replies
+from app.commands.directory import require_found
 from app.domain.experiments import Side
-from app.domain.problems import Invalid, NotFound
+from app.domain.problems import NotFound
 from app.domain.turns import MAX_TEXTS_PER_REPLY, TURN_STATES, TurnKind
-from app.resources import Resources
-from app.store import directory, turns
-from app.store.dry_turns import DryTurn
+from app.store import turns
 from app.store.engine import ReadTx
-from app.store.schema import SmsAgent
 from app.store.turns import TurnAttempt, TurnFilter, TurnRecord
 from app.web.dependencies import ApiCaller, AppResources, TenantRead, TurnsCaller
 from app.web.envelope import Answer, Body, Out, SendableText
@@ -237,64 +230,3 @@ async def settle_held_reply(
             answer = await held_replies.release_held_reply(tx, caller, turn_id, body.texts)
             message_id = answer["messageId"]
     return Answer(data=HeldDone(turn_id=turn_id, action=body.action, message_id=message_id))
-
-
-class ReplayBody(Body):
-    webhook_url: Annotated[str, Field(min_length=1, max_length=2048)] | None = None
-    """Null: the agent's own."""
-
-
-@router.post("/turns/{turn_id}/replay", status_code=201, summary="Hand a turn over once more")
-async def replay_turn(turn_id: str, body: ReplayBody, caller: ApiCaller, resources: AppResources) -> Answer[TurnShape]:
-    """The answer is stored beside the live turn; nothing of it is sent."""
-    return Answer(data=await replay(resources, caller.tenant_id, turn_id, body.webhook_url))
-
-
-async def replay(resources: Resources, tenant_id: str, turn_id: str, url: str | None) -> TurnShape:
-    """Hands a live turn over once more. `url` None: to its agent. Raises `NotFound`, `Invalid`."""
-    if url:
-        require_url(url, "webhookUrl")
-    async with resources.database.tenant_tx(tenant_id) as tx:
-        live_turn = require_found(await turns.get(tx, tenant_id, turn_id))
-        attempts = await turns.list_attempts(tx, tenant_id, turn_id)
-        request_bodies = [attempt.request_body for attempt in attempts if attempt.request_body]
-        if live_turn.kind != "live" or not request_bodies:
-            raise Invalid(details=["turnId: was never handed over, or too long ago"])
-        agent_id = require_found(live_turn.sms_agent_id)
-        agent = require_found(await directory.get(tx, SmsAgent, tenant_id, agent_id))
-        dry_turn = dry_turns.build_dry_turn(
-            tenant_id, "replay", request_bodies[-1], live_turn.interaction_id, agent_id, turn_id
-        )
-        await dry_turns.begin_dry_turns(tx, [dry_turn])
-    return await _post_dry_turn(resources, agent, url, dry_turn)
-
-
-async def test_agent(resources: Resources, tenant_id: str, agent_id: str) -> TurnShape:
-    """Hands a made-up turn over to the agent. Raises `NotFound`."""
-    async with resources.database.tenant_tx(tenant_id) as tx:
-        agent = require_found(await directory.get(tx, SmsAgent, tenant_id, agent_id))
-        body = to_json(build_sample(tenant_id, agent_id, datetime.now(UTC)))
-        dry_turn = dry_turns.build_dry_turn(tenant_id, "test", body, None, agent_id, None)
-        await dry_turns.begin_dry_turns(tx, [dry_turn])
-    return await _post_dry_turn(resources, agent, None, dry_turn)
-
-
-async def _post_dry_turn(resources: Resources, agent: SmsAgent, url: str | None, dry_turn: DryTurn) -> TurnShape:
-    """POSTs a replay or a test with no transaction open, and settles it. `url` None: the agent's."""
-    tenant_id, turn_id = dry_turn.tenant_id, dry_turn.turn_id
-    result = await agents.post_turn(
-        resources.wire,
-        turn_id,
-        url or agent.webhook_url,
-        [resources.seal.open(agent.secret).decode()],
-        datetime.now(UTC),
-        dry_turn.body,
-        dry_turn.kind,
-    )
-    turn_outcome = webhook.to_turn_outcome(result.answer)
-    dry_turn_result = dry_turns.DryTurnResult(
-        *turn_outcome, result.http_status, result.duration_ms, result.recorded_answer
-    )
-    async with resources.database.tenant_tx(tenant_id) as tx:
-        await dry_turns.settle_dry_turn(tx, tenant_id, turn_id, dry_turn_result)
-        return await get_shape(tx, tenant_id, turn_id)

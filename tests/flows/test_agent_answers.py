@@ -230,7 +230,7 @@ async def test_a_setting_that_is_switched_off_again_ends_it(world: World) -> Non
     assert [told["message"]["combinedText"] for told in world.agent.told] == ["It is True"]
 
 
-@pytest.mark.parametrize("blank", ["", "  \n"])
+@pytest.mark.parametrize("blank", ["", " \n\u200b\ufe0f\u2800"], ids=["empty", "invisible"])
 async def test_a_blank_text_opens_no_turn_but_a_picture_does(world: World, blank: str) -> None:
     thread = await talking(world)
     assert await world.carrier.text(world.phone, world.ours, blank) == 200

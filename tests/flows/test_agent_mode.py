@@ -232,6 +232,19 @@ async def test_without_a_turn_id_the_leads_only_open_turn_is_answered(world: Wor
     assert [e["message"] for e in transcript].count("Hello") == 1
 
 
+async def test_a_reply_does_not_go_to_another_thread_than_the_one_that_it_names(world: World) -> None:
+    thread = await talking(world)
+    number = await world.tenant.number(providerAccountId=world.account["accountId"])
+    elsewhere = await world.send("Hi from here", **{"from": number["phoneNumber"]})
+    await world.text("Hey")
+    turn = await world.turn_is(thread, "awaiting_reply")
+    for named in (elsewhere["interactionId"], "int_nobody"):
+        answer = await reply(world, "Hello", turnId=turn["turnId"], interactionId=named)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "NOT_FOUND")
+    answer = await reply(world, "Hello", turnId=turn["turnId"], interactionId=thread)
+    assert answer.json()["data"]["interactionId"] == thread
+
+
 async def test_without_any_turn_there_is_nothing_to_answer(world: World) -> None:
     await talking(world)
     refused = await reply(world, "Hello")
@@ -463,6 +476,14 @@ async def test_an_agents_key_does_nothing_but_answer_its_own_turns(world: World)
     assert (await mine.ask("GET", f"/interactions/{thread}")).status_code == 200
     assert (await mine.ask("GET", "/leads")).status_code == 403
     assert (await mine.ask("POST", "/leads", {"firstName": "X"})).status_code == 403
+    stranger_lead = {"leadId": (await world.tenant.lead())["leadId"], "message": "Hi"}
+    for text in (stranger_lead, stranger_lead | {"turnId": turn["turnId"]}, stranger_lead | {"to": world.phone}):
+        real = await mine.ask("POST", "/sms/send", text)
+        tried = await mine.ask("POST", "/sms/send", text | {"dryRun": True})
+        assert (tried.status_code, tried.content) == (real.status_code, real.content)
+        assert tried.is_error
+    forecast = await mine.call("POST", "/sms/send", body | {"dryRun": True})
+    assert forecast["resolution"][0] == {"field": "to", "rule": "thread", "value": world.phone}
     assert (await mine.ask("POST", "/sms/send", body)).status_code == 202
     transcript = (await world.thread(thread))["transcript"]
     assert transcript[-1]["source"] == "sms_agent"

@@ -85,6 +85,17 @@ EDGES = ("0001-01-01", "0001-01-01T00:00:00%2B05:00", "1969-12-31", "1970-01-01"
          "9999-12-31T23:59:59.999999-05:00")  # fmt: skip
 
 
+async def test_a_filter_that_is_given_empty_does_not_select_everything(tenant: Tenant) -> None:
+    """As a program writes it that joins a list without items."""
+    await tenant.lead(campaignId=(await tenant.campaign())["campaignId"])
+    for path in ("/interactions", "/leads", "/messages", "/turns"):
+        for name in ("campaignIds", "clientIds", "offerIds", "state" if path == "/turns" else "status"):
+            for value in ("", ",", " , "):
+                answer = await tenant.ask("GET", path, params={name: value})
+                assert answer.status_code == 400, (path, name, value)
+                assert details(answer)[0].startswith(f"{name}[0]: ")
+
+
 async def test_dates_at_the_ends_of_the_calendar_mean_always_or_never(idle_world: World) -> None:
     await idle_world.send("One")
     tenant = idle_world.tenant

@@ -45,6 +45,25 @@ async def test_each_field_that_is_wrong_is_named_and_nothing_is_stored(
     assert (await idle_world.tenant.call("GET", path))["interactions"] == []
 
 
+async def test_null_stands_for_a_field_that_is_absent(idle_world: World) -> None:
+    """Clients in typed languages write nulls."""
+    nulls = dict.fromkeys(WRONG.keys() - {"leadId", "message", "sendat", "unknown"})
+    order = {"leadId": idle_world.lead["leadId"], "message": "Hi", **nulls}
+    assert (await idle_world.tenant.call("POST", "/sms/send", order))["status"] == "queued"
+    bulk = await idle_world.tenant.call("POST", "/sms/send/bulk", {"messages": [order], "dryRun": None})
+    assert (bulk["accepted"], bulk["refused"]) == (1, 0)
+
+
+@pytest.mark.parametrize("entry", ["a\x00b", "a\ud800b", {"a\ud800b": 1}], ids=["NUL", "half", "half name"])
+async def test_an_entry_that_cannot_be_stored_spoils_no_other(idle_world: World, entry: Any) -> None:
+    good = {"leadId": idle_world.lead["leadId"], "message": "Hi"}
+    content = json.dumps({"messages": [good, entry, good]}).encode()
+    headers = {"Content-Type": "application/json", "Idempotency-Key": "one"}
+    bulk = await idle_world.tenant.call("POST", "/sms/send/bulk", content=content, headers=headers)
+    assert (bulk["accepted"], bulk["refused"]) == (2, 1)
+    assert bulk["results"][1]["error"]["details"][0].startswith("messages[1]")
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("message", "a\ud800b"), ("leadId", "\udfff"), ("mediaUrls", ["https://a/\ud800"])],

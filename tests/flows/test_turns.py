@@ -430,7 +430,26 @@ async def test_an_answer_to_a_replay_by_the_api_is_caught(world: World) -> None:
     assert caught.json()["data"] == {"status": "caught", "turnId": replayed["turnId"]}
     kept = await world.tenant.call("GET", f"/turns/{replayed['turnId']}")
     assert kept["reply"] == {"texts": ["Caught"], "messageIds": [], "by": "api"}
+    again = await reply(world, "Caught", turnId=replayed["turnId"])
+    assert (again.status_code, again.content) == (202, caught.content)
     assert (await world.thread(thread))["transcript"][-1]["message"] == "Hey"
+
+
+async def test_a_repeat_with_the_same_key_asks_the_agent_once(world: World) -> None:
+    thread = await talking(world)
+    world.agent.answers = [(200, {"reply": text}) for text in ("Live", "Replayed", "Tried")]
+    await handed_over(world, "Hey", 1)
+    turn = await world.turn_is(thread, "replied")
+    replay, test = f"/turns/{turn['turnId']}/replay", f"/sms-agents/{world.smsagent['smsAgentId']}/test"
+    keyed = {"Idempotency-Key": "one"}
+    for path, body in ((replay, {}), (test, None)):
+        first, again = [await world.tenant.ask("POST", path, body, headers=keyed) for _ in range(2)]
+        assert (again.status_code, again.json()) == (201, first.json())
+    assert len(world.agent.told) == 3
+    other = await world.tenant.ask("POST", replay, {"webhookUrl": world.agent.url}, headers=keyed)
+    assert other.json()["error"]["code"] == "IDEMPOTENCY_KEY_REUSED"
+    unknown = await world.tenant.ask("POST", "/turns/turn_nobody/replay", {}, headers={"Idempotency-Key": "two"})
+    assert unknown.status_code == 404
 
 
 async def test_a_shadow_hears_every_turn_and_the_report_shows_both(world: World) -> None:

@@ -356,6 +356,15 @@ async def test_a_replay_does_not_show_a_secret_again(tenant: Tenant) -> None:
     assert again == {name: value for name, value in first.items() if name != "apiKey"}
 
 
+@pytest.mark.parametrize("body", [b"none", b"\xff", b"[" * 60_000, b"9" * 5000], ids=["words", "bytes", "deep", "long"])
+async def test_a_body_that_nobody_reads_does_no_harm_beside_a_key(tenant: Tenant, body: bytes) -> None:
+    path = f"/sms-agents/{(await tenant.agent())['smsAgentId']}/rotate-secret"
+    keyed = {"Idempotency-Key": "one"}
+    answers = [await tenant.ask("POST", path, content=content, headers=keyed) for content in (body, body, b"")]
+    assert [answer.status_code for answer in answers] == [200, 200, 422]
+    assert ["signingSecret" in answer.json().get("data", {}) for answer in answers] == [True, False, False]
+
+
 async def test_keys_of_other_tenants_and_routes_are_other_keys(tenant: Tenant, other_tenant: Tenant) -> None:
     keyed = {"Idempotency-Key": "one"}
     mine = await tenant.call("POST", "/leads", {"firstName": "A"}, headers=keyed)

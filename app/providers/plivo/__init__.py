@@ -100,8 +100,7 @@ def read_outcome(response: httpx.Response) -> Outcome:
     answer = parse_object(response.content)
     if response.is_success:
         ids = answer.get("message_uuid")
-        message_uuid = ids[0] if isinstance(ids, list) and ids else ids
-        if isinstance(message_uuid, str) and message_uuid:
+        if message_uuid := get_text({"id": ids[0] if isinstance(ids, list) and ids else ids}, "id"):
             return Outcome("accepted", provider_message_id=message_uuid)
         return Outcome("unknown", detail="a success without a message uuid")
     code = str(response.status_code) if response.is_client_error else None

@@ -24,9 +24,11 @@ from app.domain.words import MessageStatus
 from app.providers.reading import (
     CAPABILITIES,
     filter_objects,
+    get_code,
     get_object,
     get_price,
     get_retry_seconds,
+    get_text,
     is_older,
     parse_object,
 )
@@ -79,10 +81,10 @@ def build_send_request(account: Account, text: OutgoingText, now: datetime) -> h
 
 def read_outcome(response: httpx.Response) -> Outcome:
     answer = parse_object(response.content)
-    code = str(answer["code"]) if isinstance(answer.get("code"), int) else None
-    detail = str(answer.get("message") or f"HTTP {response.status_code}")
+    code = get_code(answer, "code")
+    detail = get_text(answer, "message") or f"HTTP {response.status_code}"
     if response.is_success:
-        if isinstance(sid := answer.get("sid"), str) and sid:
+        if sid := get_text(answer, "sid"):
             price = get_price(answer, "price", "price_unit")
             return Outcome("accepted", provider_message_id=sid, price=price)
         return Outcome("unknown", detail="a success without a message sid")

@@ -18,7 +18,6 @@ from app.domain.carriage import Account, InboundText, Media, Outcome, OutgoingTe
 from app.domain.phones import from_carrier
 from app.domain.words import MessageStatus
 from app.providers.reading import (
-    clean_text,
     filter_objects,
     get_line,
     get_object,
@@ -193,7 +192,7 @@ def read_text(data: Mapping[str, Any]) -> InboundText | None:
         provider_id=carrier_id,
         sender=from_carrier(sender),
         to=from_carrier(to),
-        text=clean_text(own_text) if isinstance(own_text, str) else "",
+        text=own_text if isinstance(own_text, str) else "",
         media=tuple(Media(url) for url in [*urls][:MAX_MEDIA]),
         sent_at=get_time(data, "timestamp"),
     ).with_pieces(pieces)

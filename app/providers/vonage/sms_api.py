@@ -15,7 +15,7 @@ from typing import Any
 from app.domain.carriage import Account, InboundText, Receipt, TextPart
 from app.domain.phones import from_carrier
 from app.domain.words import MessageStatus
-from app.providers.reading import clean_text, get_line, get_time, parse_object, read_price
+from app.providers.reading import get_line, get_time, parse_object, read_price
 from app.providers.signatures import TIMESTAMP, require_fresh
 from app.providers.vonage.errors import OPT_OUT_CODES
 
@@ -90,7 +90,7 @@ def read_text(data: Mapping[str, Any]) -> InboundText | None:
         provider_id=carrier_id,
         sender=from_carrier(sender),
         to=from_carrier(to),
-        text=clean_text(text),
+        text=text,
         sent_at=get_time(data, "message-timestamp"),
         part=_read_part(data),
     )

@@ -122,7 +122,7 @@ async def list_leads(
     common: CommonParams,
     status: Values = None,
     phone: PhoneFilter = None,
-    tags: Annotated[list[str] | None, Query(max_length=100, description="Leads that have all these tags.")] = None,
+    tags: Annotated[Values, Query(description="Leads that have all these tags.")] = None,
     custom_field: FieldFilters = None,
     is_dnc: Annotated[
         bool | None,

@@ -18,12 +18,13 @@ from app.store.engine import ReadTx, Tx
 from app.store.schema import SmsAgent
 from app.web.dependencies import ApiCaller, AppResources, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted, Pause, list_rows
+from app.web.dry_turns import try_agent
 from app.web.envelope import Answer, AnyId, Body, Name, Out, make_optional_in_schema
-from app.web.idempotency import Idempotent
+from app.web.idempotency import Idempotent, RouteKey
 from app.web.paging import PageParams
 from app.web.shapes import show_fields_of
 from app.web.signing import ONCE_SHOWN, SigningSecret, answer_with_secret, make_signing_secret
-from app.web.turns import OutcomeShape, TurnShape, test_agent
+from app.web.turns import OutcomeShape, TurnShape
 from app.web.versions import VersionedRoute, guarded_by, lock_row_of
 
 router = APIRouter(prefix="/api/v1/sms-agents", route_class=VersionedRoute, tags=["SMS agents"])
@@ -187,9 +188,11 @@ async def resume_sms_agent(sms_agent_id: str, caller: ApiCaller, tx: TenantTx) -
 
 
 @router.post("/{sms_agent_id}/test", status_code=201, summary="Send the agent a sample turn")
-async def test_sms_agent(sms_agent_id: str, caller: ApiCaller, resources: AppResources) -> Answer[TurnShape]:
+async def test_sms_agent(
+    sms_agent_id: str, caller: ApiCaller, resources: AppResources, key: RouteKey
+) -> Answer[TurnShape]:
     """The answer is recorded; no text is sent."""
-    return Answer(data=await test_agent(resources, caller.tenant_id, sms_agent_id))
+    return Answer(data=await try_agent(resources, caller.tenant_id, sms_agent_id, key))
 
 
 class Side(Out):

@@ -10,15 +10,14 @@ from fastapi.responses import RedirectResponse
 from starlette.responses import Response
 
 from app.commands import corpora as commands
-from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
+from app.domain.idempotency import IdempotencyKey
 from app.domain.problems import NotFound, Problem
 from app.store import corpora, directory, interactions, turns
 from app.store import turn_page as store
 from app.store.engine import ReadTx, Tx
 from app.store.schema import Experiment, SmsAgent
 from app.store.turns import TurnAttempt
-from app.web import turns as turns_api
-from app.web.idempotency import claim_key
+from app.web import dry_turns
 from app.web.page.list_filter import ListFilter, ListFilterQuery
 from app.web.page.page_request import PageGet, PagePost, PageRequest
 from app.web.page.settings.admin_request import AdminPost
@@ -46,22 +45,13 @@ async def replay_turn(
     token: a form that is posted twice hands over once."""
     try:
         await admin.run_read(lambda read: _build_turn_context(read, admin.tenant_id, interaction_id, turn_id))
-        await _claim_replay(admin, turn_id, once, url)
-        await turns_api.replay(admin.resources, admin.tenant_id, turn_id, url.strip() or None)
-    except ReplayedAnswer:
-        pass  # it was handed over already
+        key = IdempotencyKey(REPLAY_ROUTE, once, sha256(f"{turn_id}\0{url}".encode()).digest())
+        await dry_turns.replay(admin.resources, admin.tenant_id, turn_id, url.strip() or None, key)
     except NotFound:
         raise
     except Problem as problem:
         return await _render_turn(admin, interaction_id, turn_id, list_filter, problem, url)
     return _go_back(admin, interaction_id, turn_id, "#twins")
-
-
-async def _claim_replay(admin: PageRequest, turn_id: str, once: str, url: str) -> None:
-    """Raises `ReplayedAnswer` if the form was posted before."""
-    async with admin.resources.database.tenant_tx(admin.tenant_id) as tx:
-        key = IdempotencyKey(REPLAY_ROUTE, once, sha256(f"{turn_id}\0{url}".encode()).digest())
-        await (await claim_key(tx, admin.tenant_id, key)).store_data({}, 202)
 
 
 def _go_back(page: PageRequest, interaction_id: str, turn_id: str, fragment: str) -> Response:

@@ -11,7 +11,7 @@ from app.domain.phones import format_phone
 from app.store import directory, experiments
 from app.store.engine import ReadTx
 from app.store.schema import PhoneNumber, SmsAgent
-from app.web import turns
+from app.web import dry_turns
 from app.web.directory.sms_agents import AgentChange, NewAgent, build_shape, get_shadow_report
 from app.web.experiments import build_shape as build_experiment
 from app.web.page import forms
@@ -226,8 +226,8 @@ add_rotation_route(router, SECRET_PAGE, SmsAgent, lambda row: row.name)
 @router.post("/{agent_id}/test")
 async def test_agent(admin: AdminPost, agent_id: str) -> Response:
     """Sends the agent a sample turn, with no transaction open. No text is sent."""
-    dry_turn = await turns.test_agent(admin.resources, admin.tenant_id, agent_id)
-    return await show_item(admin, PAGE, agent_id, tested=dry_turn)
+    tried_turn = await dry_turns.try_agent(admin.resources, admin.tenant_id, agent_id)
+    return await show_item(admin, PAGE, agent_id, tested=tried_turn)
 
 
 @router.get("/{agent_id}/shadow")
