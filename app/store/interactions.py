@@ -13,9 +13,11 @@ from app.store.engine import ReadTx, Tx, as_columns
 from app.store.may_text import may_not_text_sql
 from app.store.opt_out_decisions import awaits_decision_sql
 from app.store.rows import hints_of
-from app.store.thread_filters import ThreadFilter
+from app.store.thread_filters import Params, ThreadFilter
+from app.store.thread_lists import build_page_sql
 from app.store.threads import ThreadKey
 from app.store.turn_states import UNFINISHED_SQL
+from app.store.views import order_sql
 from app.store.waiting import is_snoozed_sql, waiting_since_sql, waits_sql
 
 
@@ -89,7 +91,7 @@ class Thread:
         return self.tenant_id, self.lead_id
 
 
-THREADS_SQL = f"""
+THREAD_COLUMNS_SQL = f"""
 SELECT t.tenant_id, t.interaction_id, t.our_number, t.lead_phone, t.lead_id, t.campaign_id, t.status,
        t.agent_mode, t.last_seq, t.unread_count, t.last_message_at, t.last_preview, t.last_direction,
        t.summary, t.created_at, t.updated_at, t.paused_until, t.paused_reason,
@@ -98,44 +100,45 @@ SELECT t.tenant_id, t.interaction_id, t.our_number, t.lead_phone, t.lead_id, t.c
        turn.state AS turn_state, turn.window_due_at AS turn_due_at, turn.posting AS turn_posting,
        turn.attempt AS turn_attempt, turn.due_at AS turn_again_at,
        held.turn_id AS held_turn_id, held.held, newest.provider, newest.provider_message_id,
-       last_sent.error_code, last_sent.error_message,
+       CASE WHEN last_sent.status IN ('failed', 'undelivered', 'unknown') THEN last_sent.error_code END AS error_code,
+       CASE WHEN last_sent.status IN ('failed', 'undelivered', 'unknown') THEN last_sent.error_message END
+           AS error_message,
        coalesce(last_sent.status IN ('failed', 'undelivered'), false) AS last_failed,
        {awaits_decision_sql("t")} AS awaits_decision,
        t.assigned_to, {is_snoozed_sql("t")} AS is_snoozed, t.snoozed_until,
        coalesce({waits_sql("t")}, false) AS waits, {waiting_since_sql("t")} AS waiting_at
-FROM interactions t
+"""
+THREAD_JOINS_SQL = f"""
 JOIN leads l ON l.tenant_id = t.tenant_id AND l.lead_id = t.lead_id
 LEFT JOIN campaigns c ON c.tenant_id = t.tenant_id AND c.campaign_id = t.campaign_id
 LEFT JOIN LATERAL (
     SELECT u.state, u.window_due_at, u.due_at, u.posting, u.attempt FROM turns u
-    WHERE u.tenant_id = t.tenant_id AND u.interaction_id = t.interaction_id AND u.kind = 'live'
+    WHERE t.agent_mode AND u.tenant_id = t.tenant_id AND u.interaction_id = t.interaction_id AND u.kind = 'live'
       AND u.state IN {UNFINISHED_SQL}
     ORDER BY u.state = 'collecting' DESC LIMIT 1
-) turn ON t.agent_mode
+) turn ON true
 LEFT JOIN LATERAL (
     SELECT u.turn_id, u.held FROM turns u
     WHERE u.tenant_id = t.tenant_id AND u.interaction_id = t.interaction_id AND u.held IS NOT NULL
     LIMIT 1
 ) held ON true
 LEFT JOIN LATERAL (
-    SELECT m.provider, m.provider_message_id FROM messages m
+    SELECT m.role, m.status, m.provider, m.provider_message_id, m.error_code, m.error_message FROM messages m
     WHERE m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id
       AND m.seq IS NOT NULL AND m.status <> 'note'
     ORDER BY m.seq DESC LIMIT 1
 ) newest ON true
-LEFT JOIN LATERAL (  -- our last text, with its error if it failed
-    SELECT m.status,
-           CASE WHEN m.status IN ('failed', 'undelivered', 'unknown') THEN m.error_code END
-               AS error_code,
-           CASE WHEN m.status IN ('failed', 'undelivered', 'unknown') THEN m.error_message END
-               AS error_message
-    FROM messages m
-    WHERE m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id
-      AND m.seq IS NOT NULL AND m.role = 'agent' AND m.status <> 'note'
-    ORDER BY m.seq DESC LIMIT 1
+LEFT JOIN LATERAL (  -- our last text: the newest one, or another look for it
+    SELECT newest.status, newest.error_code, newest.error_message WHERE newest.role = 'agent'
+    UNION ALL (
+        SELECT m.status, m.error_code, m.error_message FROM messages m
+        WHERE newest.role <> 'agent' AND m.tenant_id = t.tenant_id AND m.interaction_id = t.interaction_id
+          AND m.seq IS NOT NULL AND m.role = 'agent' AND m.status <> 'note'
+        ORDER BY m.seq DESC LIMIT 1)
 ) last_sent ON true
 WHERE t.tenant_id = $1
 """
+THREADS_SQL = f"{THREAD_COLUMNS_SQL} FROM interactions t {THREAD_JOINS_SQL}"
 
 GET_THREAD_SQL = f"{THREADS_SQL} AND t.interaction_id = $2"
 
@@ -170,9 +173,15 @@ async def list_page(
     limit: int,
 ) -> list[Thread]:
     """Up to `limit` threads in the order of the list that come after `before`, the `key_of` another one.
-    Finds the ids first, from indexes; then reads the rows."""
-    ids = await search.find_page(read, tenant_id, filters, before, limit)
-    return await list_by_id(read, tenant_id, ids) if ids else []
+    Finds the threads first, from indexes; then reads the rows."""
+    if filters.search:
+        ids = await search.find_page(read, tenant_id, filters, before, limit)
+        return await list_by_id(read, tenant_id, ids) if ids else []
+    params = Params(tenant_id)
+    page_sql, key = build_page_sql(params, filters, before, limit)
+    statement = f"""WITH page AS MATERIALIZED ({page_sql})
+{THREAD_COLUMNS_SQL} FROM page JOIN interactions t ON {key} {THREAD_JOINS_SQL} {order_sql(filters.is_by_waiting)}"""
+    return await read.fetch(Thread, statement, *params.values)
 
 
 def key_of(thread: Thread, filters: ThreadFilter) -> tuple[datetime, str]:

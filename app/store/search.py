@@ -1,13 +1,12 @@
-"""Finds the threads of one page of the list: their ids, newest activity first.
+"""Finds the threads of a search: their ids, newest activity first.
 
-A page without a search is read from indexes that hold the order. A search has two strategies. A
-rare term is looked up in its index, and the few threads that match are sorted. A common term is
-found by walking the newest threads, because enough of them match soon. Each strategy is slow for
-the other kind: a walk meets rare matches too late, and many matches take long to sort.
+There are two strategies. A rare term is looked up in its index, and the few threads that match are
+sorted. A common term is found by walking the newest threads, because enough of them match soon. Each
+is slow for the other kind: a walk meets rare matches too late, and many matches take long to sort.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.domain.searches import Search, parse_search
@@ -19,35 +18,43 @@ from app.store.thread_filters import (
     CommonFilter,
     Params,
     ThreadFilter,
-    after_sql,
     campaigns_sql,
-    filtered_view_sql,
     full_where_sql,
     may_have_words_sql,
-    wanted_statuses,
-    where_sql,
 )
-from app.store.views import NEEDING_THREADS_SQL, order_sql
+from app.store.thread_lists import ORDER_SQL, newest_of_each_sql
 
 MAX_LOOKED_UP = 2000
 """Up to this many matching leads or texts, a term is rare; with more, the newest threads are walked
 first."""
 FIRST_WALK, MAX_WALK_BY_NAME, MAX_WALK_BY_TEXT = 400, 20_000, 10_000
 """Threads walked to estimate how common words are, and the longest walk of each kind."""
+SPARE_HITS = 2
+"""Chance may have kept so many hits from the threads that were walked."""
 NO_LIMIT = 2**31
-ORDER_SQL = order_sql(is_by_waiting=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`complete`: these are the page. Else there may be more, or none of them may belong to it."""
+
+    complete: bool
+    ids: list[str]
+    last: tuple[Any, ...] | None = None
+    """The last thread that was walked."""
+
+
+Strategy = Callable[[Params, ThreadFilter, Search, tuple[Any, ...] | None, int, int], str]
+"""Builds a statement that returns one row (complete, ids), and `last` if it walks."""
 
 
 async def find_page(
     read: ReadTx, tenant_id: str, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int
 ) -> list[str]:
-    """Up to `limit` thread ids that come after `before` (last_message_at, interaction id)."""
-    if filters.search:
-        ids = await _search_page(read, tenant_id, filters, before, limit)
-        return await _add_of_clients(read, tenant_id, filters, before, limit, ids)
-    params = Params(tenant_id)
-    rows = await read.fetch_rows(_list_sql(params, filters, before, limit), *params.values)
-    return [row["interaction_id"] for row in rows]
+    """Up to `limit` ids of threads that the search of `filters` finds, and that come after `before`
+    (last_message_at, interaction id)."""
+    ids = await _search_page(read, tenant_id, filters, before, limit)
+    return await _add_of_clients(read, tenant_id, filters, before, limit, ids)
 
 
 async def _search_page(
@@ -58,32 +65,47 @@ async def _search_page(
     threads already fill the page."""
     search = parse_search(filters.search or "")
 
-    async def run_strategy(strategy: Strategy, max_rows: int) -> tuple[list[str], bool]:
+    async def run_strategy(
+        strategy: Strategy, max_rows: int, before: tuple[Any, ...] | None = before, limit: int = limit
+    ) -> Found:
         params = Params(tenant_id)
         statement = strategy(params, filters, search, before, limit, max_rows)
         [row] = await read.fetch_rows_without_rls(statement, *params.values)
-        return row["ids"], row["complete"]
+        return Found(row["complete"], row["ids"], row.get("last"))
 
     if not filters.in_messages and search.phone_digits:
-        return (await run_strategy(_lookup_sql, NO_LIMIT))[0]
+        return (await run_strategy(_lookup_sql, NO_LIMIT)).ids
     if not search.phrases:
         return []
     if filters.is_quick and search.is_short and not filters.in_messages:
-        return (await run_strategy(_walk_newest_sql, MAX_QUICK))[0]
+        return (await run_strategy(_walk_newest_sql, MAX_QUICK)).ids
     newest = MAX_WALK_BY_TEXT if filters.in_messages else MAX_WALK_BY_NAME
-    strategies = [(_lookup_sql, MAX_LOOKED_UP), (_walk_newest_sql, newest), (_lookup_sql, NO_LIMIT)]
     if filters.in_messages:
-        ids, complete = await run_strategy(_walk_newest_sql, FIRST_WALK)
-        if complete:
-            return ids
-        walk_size = 2 * limit * FIRST_WALK // max(len(ids), 1)  # twice what this hit rate needs
-        if walk_size <= newest // 2:  # cheap enough to try first, even if older threads have no hits
-            strategies.insert(0, (_walk_newest_sql, walk_size))
-    for strategy, max_rows in strategies:
-        ids, complete = await run_strategy(strategy, max_rows)
-        if complete:
+        found = await _walk_while_it_pays(run_strategy, before, limit)
+        if found.complete:
+            return found.ids
+    for strategy, max_rows in ((_lookup_sql, MAX_LOOKED_UP), (_walk_newest_sql, newest), (_lookup_sql, NO_LIMIT)):
+        found = await run_strategy(strategy, max_rows)
+        if found.complete:
             break
-    return ids
+    return found.ids
+
+
+async def _walk_while_it_pays(
+    run_strategy: Callable[..., Awaitable[Found]], before: tuple[Any, ...] | None, limit: int
+) -> Found:
+    """Walks on from the newest threads, in growing steps: a few hits among the first threads may be all that there
+    are, when words are new. Stops when hits come more seldom, or too seldom for the longest walk."""
+    ids: list[str] = []
+    walked, step = 0, FIRST_WALK
+    while True:
+        found = await run_strategy(_walk_newest_sql, step, before, limit - len(ids))
+        are_as_frequent = 2 * len(found.ids) * walked >= len(ids) * step
+        ids, walked, before = ids + found.ids, walked + step, found.last
+        rest = (limit - len(ids)) * walked // (len(ids) + SPARE_HITS)
+        if found.complete or not ids or not are_as_frequent or walked + rest > MAX_WALK_BY_TEXT:
+            return Found(found.complete, ids)
+        step = min(2 * rest, 3 * walked)
 
 
 async def _add_of_clients(
@@ -102,7 +124,7 @@ async def _add_of_clients(
             found_ids.update(await _search_page(read, tenant_id, replace(client_filters, search=words), before, limit))
         else:
             params = Params(tenant_id)
-            rows = await read.fetch_rows(_newest_of_each_sql(params, client_filters, before, limit), *params.values)
+            rows = await read.fetch_rows(newest_of_each_sql(params, client_filters, before, limit), *params.values)
             found_ids.update(row["interaction_id"] for row in rows)
     return ids if len(found_ids) == len(ids) else await client_search.sort(read, tenant_id, found_ids, limit)
 
@@ -130,72 +152,10 @@ WHERE true{conditions} ORDER BY l.lead_id DESC LIMIT {params.bind(limit)}"""
     return [row["lead_id"] for row in await read.fetch_rows_without_rls(statement, *params.values)]
 
 
-def _list_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int) -> str:
-    """A page without a search, from indexes that hold the order."""
-    if filters.view is not None and filters.view != "all":
-        return _view_sql(params, filters, before, limit)
-    if filters.needs_person is None:
-        return _newest_of_each_sql(params, filters, before, limit)
-    statuses = wanted_statuses(filters)
-    other_statuses = [status for status in statuses if status != "follow_up"]
-    if not filters.needs_person:
-        return _newest_of_each_sql(params, replace(filters, statuses=other_statuses), before, limit)
-    selects = []
-    if "follow_up" in statuses:
-        follow_up_filters = replace(filters, statuses=["follow_up"], needs_person=None)
-        selects.append(_newest_of_each_sql(params, follow_up_filters, before, limit))
-    conditions = full_where_sql(params, replace(filters, statuses=other_statuses, needs_person=None), before)
-    selects.append(f"""SELECT t.interaction_id, t.last_message_at FROM interactions t
-WHERE t.tenant_id = $1 AND t.interaction_id = ANY ({NEEDING_THREADS_SQL}){conditions}""")
-    union_sql = " UNION ALL ".join(f"({select})" for select in selects)
-    return f"SELECT t.interaction_id FROM ({union_sql}) t {ORDER_SQL} LIMIT {params.bind(limit)}"
-
-
-def _view_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int) -> str:
-    """The threads of a view are few: they are found first, then filtered and sorted."""
-    assert filters.view
-    ids_sql = filtered_view_sql(params, filters.view, filters.person_id)
-    conditions = full_where_sql(params, replace(filters, view=None), None)
-    if before is not None:
-        conditions += after_sql(params, filters, before)
-    return f"""WITH chosen AS MATERIALIZED ({ids_sql})
-SELECT t.interaction_id FROM chosen v
-CROSS JOIN LATERAL (  -- LIMIT makes it a lookup for each thread
-    SELECT * FROM interactions i WHERE i.tenant_id = $1 AND i.interaction_id = v.interaction_id LIMIT 1
-) t
-WHERE true{conditions} {order_sql(filters.is_by_waiting)} LIMIT {params.bind(limit)}"""
-
-
-def _newest_of_each_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None, limit: int) -> str:
-    """Merges the newest threads of each wanted campaign and status."""
-    campaigns = campaigns_sql(params, filters)
-    if campaigns is None and filters.statuses is None:
-        return _walk_sql(params, filters, before, "", limit)
-    statuses = params.bind(list(wanted_statuses(filters)))
-    join_conditions, source = (
-        "t.status = wanted.status",
-        f"unnest({statuses}::text[]) AS wanted (status)",
-    )
-    if campaigns is not None:
-        join_conditions += " AND t.campaign_id = campaign.campaign_id"
-        source += f" CROSS JOIN ({campaigns}) campaign"
-    return f"""SELECT t.interaction_id, t.last_message_at FROM {source}
-CROSS JOIN LATERAL ({_walk_sql(params, filters, before, f" AND {join_conditions}", limit)}) t
-{ORDER_SQL} LIMIT {params.bind(limit)}"""
-
-
-def _walk_sql(params: Params, filters: ThreadFilter, before: tuple[Any, ...] | None, clauses: str, limit: int) -> str:
-    """The newest threads that pass the filters, in the order of an index."""
-    return f"""SELECT t.interaction_id, t.last_message_at, t.lead_id FROM interactions t
-WHERE t.tenant_id = $1{clauses}{where_sql(params, filters, before)} {ORDER_SQL} LIMIT {params.bind(limit)}"""
-
-
 HAS_WORDS_SQL = """array_to_tsvector(string_to_array(fold_text(m.text), ' '))
     @@ replace(fold_text({}), ' ', ' & ')::tsquery"""
 """All words, whole, in any order. A prefix query would read hundreds of thousands of index entries
 before the first result."""
-Strategy = Callable[[Params, ThreadFilter, Search, tuple[Any, ...] | None, int, int], str]
-"""Builds a statement that returns one row (ids, complete)."""
 
 
 def _lookup_sql(
@@ -231,18 +191,21 @@ def _walk_newest_sql(
 ) -> str:
     """Checks the `max_rows` newest threads for a match. Complete if the matches fill the page, or
     if there are no more threads."""
-    limit_param = params.bind(limit)
-    key = "interaction_id" if filters.in_messages else "interaction_id, t.lead_id"  # the former is in the index
+    limit_param, max_param = params.bind(limit), params.bind(max_rows)
+    lead = "" if filters.in_messages else ", t.lead_id"  # it is not in the index
     return f"""WITH newest AS MATERIALIZED (
-    SELECT t.{key} FROM interactions t
-    WHERE t.tenant_id = $1{full_where_sql(params, filters, before)} {ORDER_SQL} LIMIT {max_rows}
+    SELECT t.interaction_id, t.last_message_at{lead} FROM interactions t
+    WHERE t.tenant_id = $1{full_where_sql(params, filters, before)} {ORDER_SQL} LIMIT {max_param}
 ), met AS MATERIALIZED (
     SELECT t.interaction_id FROM newest t
     CROSS JOIN LATERAL ({_thread_matches_sql(params, filters, search)} LIMIT 1) passed
     LIMIT {limit_param})
-SELECT (SELECT count(*) FROM met) = {limit_param} OR (SELECT count(*) FROM newest) < {max_rows}
+SELECT (SELECT count(*) FROM met) = {limit_param} OR (SELECT count(*) FROM newest) < {max_param}
            AS complete,
-       ARRAY(SELECT interaction_id FROM met) AS ids"""
+       ARRAY(SELECT interaction_id FROM met) AS ids,
+       CASE WHEN (SELECT count(*) FROM met) < {limit_param} THEN (
+           SELECT (t.last_message_at, t.interaction_id) FROM newest t ORDER BY t.last_message_at, t.interaction_id
+           LIMIT 1) END AS last"""
 
 
 def _matches_sql(params: Params, filters: ThreadFilter, search: Search) -> tuple[str, str]:

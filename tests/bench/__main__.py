@@ -1,5 +1,6 @@
-"""`make bench`, `make bench ONLY=send`: measures, prints a table, writes JSON and Markdown. `ONLY=gates`
-measures what each gate costs, and `ONLY=peers` other gateways beside ours; a whole run leaves both out."""
+"""`make bench`, `make bench ONLY=send`: measures, prints a table and writes JSON, of which `python -m
+tests.bench.results` makes the table of RESULTS.md. `ONLY=gates` measures what each gate costs, and `ONLY=peers` other
+gateways beside ours; a whole run leaves both out."""
 
 import dataclasses
 import json
@@ -8,8 +9,8 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import uvloop
 
 from tests.bench import deliveries, events, gates, handovers, inbound, judging, peers, sends, servers, soak
 from tests.bench.figures import Figure
+from tests.bench.processor import MachineTimes
 from tests.bench.servers import Bench
 
 OUTPUT = Path("tests/output/bench.json")
@@ -59,8 +61,6 @@ def main(asked: list[str]) -> int:
     if unknown := set(asked) - BENCHMARKS.keys():
         print(f"unknown: {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
-    about = machine()
-    figures: list[Figure] = []
     began = time.monotonic()
     with servers.servers() as made:
         sink = servers.free_port()
@@ -68,22 +68,31 @@ def main(asked: list[str]) -> int:
         bench = dataclasses.replace(made, run=run, leads=leads)
         with servers.process(["-m", "tests.bench.sink"], sink):
             for name in asked or [name for name in BENCHMARKS if name not in BY_NAME_ONLY]:
-                measured = uvloop.run(BENCHMARKS[name](bench))
-                for figure in measured:
-                    print(figure.line(), flush=True)
-                figures += measured
-    write(OUTPUT, about, figures)
+                with recorded(OUTPUT, name) as figures:
+                    figures += uvloop.run(BENCHMARKS[name](bench))
     print(f"{time.monotonic() - began:.0f} s; written to {OUTPUT}")
     return 0
 
 
-def write(to: Path, about: dict[str, object], figures: list[Figure]) -> None:
-    """Writes the figures and the machine's description as JSON, and beside it the rows of RESULTS.md."""
+@contextmanager
+def recorded(to: Path, name: str) -> Iterator[list[Figure]]:
+    """Prints the figures of one benchmark and keeps them in the file, in place of those of its last run, with what
+    the machine did meanwhile."""
+    about, before, began = machine(), MachineTimes.read(), time.monotonic()
+    figures: list[Figure] = []
+    yield figures
+    company = before.describe_since(time.monotonic() - began)
+    for figure in figures:
+        print(figure.line(), flush=True)
+    print(f"{'':<44} others {company['others_percent']} % of the processors, stolen {company['stolen_percent']} %")
     to.parent.mkdir(exist_ok=True)
-    rows = [dataclasses.asdict(f) | {"verdict": f.verdict} for f in figures]
-    report = {"at": datetime.now(UTC).isoformat(), "machine": about, "figures": rows}
+    report = json.loads(to.read_text()) if to.exists() else {}
+    report[name] = {
+        "at": datetime.now(UTC).isoformat(timespec="minutes"),
+        "machine": about | company,
+        "figures": [dataclasses.asdict(figure) | {"verdict": figure.verdict} for figure in figures],
+    }
     to.write_text(json.dumps(report, indent=1) + "\n")
-    to.with_suffix(".md").write_text("".join(f"{figure.row()}\n" for figure in figures))
 
 
 if __name__ == "__main__":

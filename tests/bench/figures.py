@@ -29,21 +29,17 @@ class Figure:
         return "met" if good else "NOT MET"
 
     def line(self) -> str:
-        value, goal = self._told()
-        return (f"{self.name:<44} {self.value:<42} {self.limit:<36} {value:>6}  {goal:<7} "
+        return (f"{self.name:<44} {self.value:<42} {self.limit:<36} {self.shown_ratio:>6}  {self.shown_goal:<7} "
                 f"{self.verdict} {self.note}").rstrip()  # fmt: skip
 
-    def row(self) -> str:
-        """The row of RESULTS.md."""
-        return f"| {' | '.join([self.name, self.value, self.limit, *self._told(), self.verdict.lower()])} |"
+    @property
+    def shown_ratio(self) -> str:
+        return "" if self.ratio is None else f"{self.ratio:.3g}"
 
-    def _told(self) -> tuple[str, str]:
-        """The ratio and its goal."""
+    @property
+    def shown_goal(self) -> str:
         sign = "≥" if self.better == "more" else "≤"
-        return (
-            "" if self.ratio is None else f"{self.ratio:.3g}",
-            "" if self.goal is None else f"{sign} {self.goal:g}",
-        )
+        return "" if self.goal is None else f"{sign} {self.goal:g}"
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:

@@ -99,7 +99,7 @@ async def _gated(bench: Bench) -> list[Figure]:
                 figures.append(
                     Figure(f"gate, {in_flight} in flight: {name}", told(mine),
                            f"plain {told(plains)}",
-                           ratio([r.per_second for r in mine], [r.per_second for r in plains]),
+                           ratio([r.per_second for r in mine], [r.per_second for r in plains]), 0.9,
                            note=f"{refused} refused, both together" if refused else "")
                 )  # fmt: skip
     return figures

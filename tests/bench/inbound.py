@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from tests.bench import servers
 from tests.bench.figures import ROUNDS, SECONDS, Figure, ratio
+from tests.bench.later import measure_all_work
 from tests.bench.load import Run, drive, post
 from tests.bench.processor import cost_figure
 from tests.bench.sends import none_refused, prepare_naive, told
@@ -63,14 +64,19 @@ async def inbound(bench: Bench) -> list[Figure]:
         for _ in range(ROUNDS):
             for port, runs in ((ours, mine), (form, forms), (plain, naives)):
                 runs.append(await drive([port], posts(leads, numbers), 64, SECONDS))
+        name = "inbound webhook (Twilio), 64 in flight"
+        all_work = await measure_all_work(
+            bench, name, "text", lambda: drive([ours], posts(leads, numbers), 64, SECONDS)
+        )
     none_refused(mine + forms + naives)
-    name, rates = "inbound webhook (Twilio), 64 in flight", [run.per_second for run in mine]
+    rates = [run.per_second for run in mine]
     return [
         Figure(name, told(mine), f"form route {told(forms)}",
                ratio(rates, [r.per_second for r in forms]), 0.6),
         Figure(f"{name}: naive", told(mine), f"naive {told(naives)}",
                ratio(rates, [r.per_second for r in naives]), 15),
         cost_figure(name, "text", [run.cost for run in mine], 1.0),
+        all_work,
     ]  # fmt: skip
 
 

@@ -1,8 +1,9 @@
 """`ONLY=peers`: sends a second and processor time beside Kannel's and Jasmin's, which nobody here wrote.
 
-Each is set up as its documentation says, with its own store on, and without a carrier: texts are only taken.
-They know no tenants, leads or threads, resolve nothing, and answer before anything is on disk; ours is
-committed when it is answered. A peer that is not installed is skipped, and the row says why.
+All run at once and have their slices in turn. Each is set up as its documentation says, with its own store on,
+and without a carrier: texts are only taken. They know no tenants, leads or threads, resolve nothing, and answer
+before anything is on disk; ours is committed when it is answered. A peer that is not installed, or does not start,
+is skipped, and its row says why.
 
 Kannel: Debian's `kannel`. Jasmin: `rabbitmq-server` of Debian, and jasmin's sdist, which alone has the
 files it starts with, installed into an environment of its own; `JASMIN` names the unpacked folder, and
@@ -17,9 +18,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import cycle
+from itertools import chain, cycle
 from pathlib import Path
-from statistics import median
 from subprocess import DEVNULL, Popen, run
 from urllib.parse import urlencode, urlsplit
 
@@ -78,8 +78,11 @@ ok
 quit
 """
 """What its guide says by telnet: a connector to a carrier, a route to it, and a user."""
-WAIT_SECONDS = 40.0
 TEXT = "Hi, following up on your inquiry."
+
+
+class DoesNotStart(Exception):
+    """A program of a peer."""
 
 
 @contextmanager
@@ -127,10 +130,10 @@ def _started(command: list[str], port: int, environment: dict[str, str] | None =
     """Runs the command, from when something listens on the port."""
     running = Popen(command, stdout=DEVNULL, stderr=DEVNULL, env={**os.environ, **(environment or {})})
     try:
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + servers.START_SECONDS
         while not _listens(port):
             if running.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{command[0]} does not start")
+                raise DoesNotStart(f"{command[0]} listens on no port after {servers.START_SECONDS:.0f} s, or has ended")
             time.sleep(0.1)
         yield
     finally:
@@ -149,6 +152,8 @@ class Peer:
     path: str
     text: str
     """The name of the parameter."""
+    processes: tuple[str, ...]
+    """What counts as its cost."""
     start: Callable[[Bench], AbstractContextManager[int]]
 
     def requests(self) -> Iterator[bytes]:
@@ -161,8 +166,8 @@ class Peer:
 
 
 PEERS = (
-    Peer("Kannel", "/cgi-bin/sendsms", "text", kannel),
-    Peer("Jasmin", "/send", "content", jasmin),
+    Peer("Kannel", "/cgi-bin/sendsms", "text", ("bearerbox", "smsbox"), kannel),
+    Peer("Jasmin", "/send", "content", ("jasmind", "RabbitMQ", "Valkey"), jasmin),
 )
 
 
@@ -172,37 +177,54 @@ def _find_missing(peer: Peer) -> str | None:
     missing = [program for program in programs if not shutil.which(program)]
     if peer.name == "Jasmin" and "JASMIN" not in os.environ:
         missing.append("the folder JASMIN")
-    return f"not installed: {', '.join(missing)}" if missing else None
+    return ", ".join(missing) or None
 
 
 async def peers(bench: Bench) -> list[Figure]:
-    """64 in flight, one web process of ours alternating with each peer."""
+    """64 in flight; in each round one web process of ours and each peer have a slice."""
     figures: list[Figure] = []
-    with servers.web(bench) as port:
+    with ExitStack() as stack:
+        ours = stack.enter_context(servers.web(bench))
+        ports: dict[Peer, int] = {}
         for peer in PEERS:
-            name = f"send beside {peer.name}"
             if why := _find_missing(peer):
-                figures.append(Figure(name, "skipped", why, None))
-            else:
-                with peer.start(bench) as other:
-                    figures += await _compare(peer, name, requests(bench.leads), port, other)
+                figures.append(_skip(peer, f"not installed: {why}"))
+                continue
+            try:
+                ports[peer] = stack.enter_context(peer.start(bench))
+            except DoesNotStart as error:
+                figures.append(_skip(peer, str(error)))
+        mine, theirs = await _alternate(bench, ours, ports) if ports else ([], {})
+    for peer, runs in theirs.items():
+        figures += _compare(peer, mine, runs)
+    if mine:
+        figures.append(cost_figure("send beside peers", "text", [run.cost for run in mine]))
     return figures
 
 
-async def _compare(peer: Peer, name: str, ours: Iterator[bytes], port: int, other: int) -> list[Figure]:
+async def _alternate(bench: Bench, ours: int, ports: dict[Peer, int]) -> tuple[list[Run], dict[Peer, list[Run]]]:
     mine: list[Run] = []
-    theirs: list[Run] = []
-    others = peer.requests()
-    for _ in range(ROUNDS + 1):
-        mine.append(await drive([port], ours, 64, SECONDS))
-        theirs.append(await drive([other], others, 64, SECONDS))
-    mine, theirs = mine[1:], theirs[1:]  # the first slices warm up
-    none_refused(mine + theirs)
-    rates = [run.per_second for run in theirs]
-    cost = median(run.cost.per_item(peer.name) for run in theirs)
+    theirs: dict[Peer, list[Run]] = {peer: [] for peer in ports}
+    sends, asked = requests(bench.leads), {peer: peer.requests() for peer in ports}
+    for i in range(ROUNDS + 1):
+        mine.append(await drive([ours], sends, 64, SECONDS))
+        for peer, port in ports.items():
+            theirs[peer].append(await drive([port], asked[peer], 64, SECONDS))
+        if i == 0:  # warm
+            for runs in (mine, *theirs.values()):
+                runs.clear()
+    none_refused([*mine, *chain.from_iterable(theirs.values())])
+    return mine, theirs
+
+
+def _compare(peer: Peer, mine: list[Run], theirs: list[Run]) -> list[Figure]:
+    rates = [run.per_second for run in mine], [run.per_second for run in theirs]
     return [
-        Figure(name, told(mine), f"{peer.name} {told(theirs)}", ratio([run.per_second for run in mine], rates),
+        Figure(f"send beside {peer.name}", told(mine), f"{peer.name} {told(theirs)}", ratio(*rates),
                note=f"{peer.name} keeps no threads and resolves nothing"),
-        cost_figure(name, "text", [run.cost for run in mine]),
-        Figure(f"{peer.name}: processor", f"{cost:.2f} ms", "a text, all its processes", cost),
+        cost_figure(peer.name, "text", [run.cost for run in theirs], parts=peer.processes),
     ]  # fmt: skip
+
+
+def _skip(peer: Peer, why: str) -> Figure:
+    return Figure(f"send beside {peer.name}", "skipped", why, None)

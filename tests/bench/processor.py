@@ -17,7 +17,7 @@ from tests.bench.figures import Figure
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 SERVERS = {
     **{"postgres": "PostgreSQL", "valkey-server": "Valkey", "redis-server": "Valkey"},
-    **{"bearerbox": "Kannel", "smsbox": "Kannel", "jasmind.py": "Jasmin", "beam.smp": "Jasmin"},
+    **{"bearerbox": "bearerbox", "smsbox": "smsbox", "jasmind.py": "jasmind", "beam.smp": "RabbitMQ"},
 }
 """By the name of the program."""
 PARTS = ("web", "worker", "PostgreSQL", "Valkey")
@@ -55,16 +55,13 @@ class Cost:
         """Milliseconds."""
         return self.seconds[part] * 1000 / self.items
 
-    @property
-    def total(self) -> float:
-        """Milliseconds an item, of all parts."""
-        return sum(map(self.per_item, PARTS))
 
-
-def cost_figure(name: str, item: str, costs: Sequence[Cost], goal: float | None = None) -> Figure:
-    """The row that says what one item costs: the medians of the rounds."""
-    totals = [cost.total for cost in costs]
-    medians = {part: median(cost.per_item(part) for cost in costs) for part in PARTS}
+def cost_figure(
+    name: str, item: str, costs: Sequence[Cost], goal: float | None = None, parts: Sequence[str] = PARTS
+) -> Figure:
+    """The row that says what one item costs: the medians of the rounds. What else runs does not count."""
+    totals = [sum(map(cost.per_item, parts)) for cost in costs]
+    medians = {part: median(cost.per_item(part) for cost in costs) for part in parts}
     by_part = ", ".join(f"{part} {value:.2f}" for part, value in medians.items() if value >= 0.005)
     value = f"{median(totals):.2f} ({min(totals):.2f}-{max(totals):.2f}) ms"
     return Figure(f"{name}: processor", value, f"a {item}: {by_part}", median(totals), goal, "less")
@@ -74,6 +71,30 @@ def yardstick_figure(costs: Sequence[Cost]) -> Figure:
     """The row that says what a request of the reference costs."""
     values = [cost.per_item(YARDSTICK) for cost in costs]
     return Figure("bare, 64 in flight: processor", f"{median(values):.2f} ms", "a request, no I/O", median(values))
+
+
+@dataclass(frozen=True, slots=True)
+class MachineTimes:
+    """Seconds of all processors: in use, taken by the machine's host, and of this process with all it started."""
+
+    busy: float
+    stolen: float
+    ours: float
+
+    @classmethod
+    def read(cls) -> Self:
+        user, nice, system, _, _, irq, softirq, stolen = map(int, Path("/proc/stat").read_text().split()[1:9])
+        ours = sum(os.times()[:4]) + sum(used for _, used in _read_descendants(os.getpid()))
+        return cls((user + nice + system + irq + softirq) / TICKS_PER_SECOND, stolen / TICKS_PER_SECOND, ours)
+
+    def describe_since(self, seconds: float) -> dict[str, float]:
+        """What others have taken of all processors since then, in per cent: a bench that had company says so."""
+        now, all_seconds = self.read(), seconds * (os.cpu_count() or 1)
+        others = now.busy - self.busy - (now.ours - self.ours)
+        return {
+            "others_percent": round(max(others, 0.0) / all_seconds * 100, 1),
+            "stolen_percent": round((now.stolen - self.stolen) / all_seconds * 100, 1),
+        }
 
 
 def _read_descendants(ancestor: int) -> Iterator[tuple[int, float]]:

@@ -10,6 +10,7 @@ import asyncpg
 
 from tests.bench import database, naive, servers
 from tests.bench.figures import ROUNDS, SECONDS, Figure, ratio, spread
+from tests.bench.later import measure_all_work
 from tests.bench.load import Run, drive, post
 from tests.bench.processor import Cost, cost_figure, yardstick_figure
 from tests.bench.servers import Bench, Lead
@@ -110,6 +111,7 @@ async def _at_64(bench: Bench, sends: Iterator[bytes], ours: int, bare: int, pla
     return [
         *figures,
         cost_figure(name, "text", [run.cost for run in mine], 0.7),
+        await measure_all_work(bench, name, "text", lambda: drive([ours], sends, 64, SECONDS)),
         yardstick_figure([run.cost for run in bares]),
     ]
 
