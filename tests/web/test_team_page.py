@@ -95,6 +95,8 @@ async def test_a_thread_is_assigned_and_noted_on_the_page(
     answer = await sam.submit(page, "/texts", kind="note", message="@omar.k <b>look</b>\r\nplease")
     page = await sam.page(answer.headers["location"])
     assert page.count("@omar.k &lt;b&gt;look&lt;/b&gt;\nplease") >= 2  # in the thread and beside it
+    assert "Nothing is snoozed." in await sam.page("/conversations?view=snoozed")
+    assert "No conversation matches." in await sam.page("/conversations?view=snoozed&search=zz")
     sam.http.cookies.set("zone", "Asia/Tokyo")
     answer = await sam.submit(page, "/snooze", at=f"{datetime.now(UTC) + timedelta(days=60):%Y-%m-%d}T09:30")
     page = await sam.page(answer.headers["location"])
