@@ -8,7 +8,7 @@ from playwright.async_api import ViewportSize, expect
 from app.resources import Resources
 from tests.browser.conftest import Enter, Person, take_picture
 from tests.browser.inbox import fill_inbox, fill_thread
-from tests.browser.test_looks import COLOURS, EVERYTHING, findings
+from tests.browser.test_looks import COLOURS, EVERYTHING, LONG_WORD, findings
 from tests.browser.test_looks import SIZES as SIZE_RULES
 from tests.world import World
 
@@ -62,7 +62,8 @@ async def test_leads_and_first_steps_are_for_everybody_at_every_size(
         questionnaire=[{"key": "owner", "question": "Do you own your home?", "answer": "yes, since 2011"}],
     )
     twin = await tenant.lead(firstName="A.", lastName="Okafor", tags=["west"])
-    stopped = await tenant.lead(firstName="Stan", lastName="Featherstonehaugh-Cholmondeley", isTest=True)
+    stopped = await tenant.lead(firstName="Stan", lastName=LONG_WORD, isTest=True)
+    await tenant.campaign(name="Roofs in the south-west, the second wave of autumn, for owners with batteries")
     await tenant.call("PUT", f"/leads/{stopped['leadId']}/dnc", {"channels": ["sms"], "reason": "Asked on the phone"})
     await world.send("Hi Amara!", leadId=lead["leadId"])
     await fill_inbox(resources, world, 60)

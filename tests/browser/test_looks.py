@@ -15,6 +15,7 @@ from tests.browser.inbox import fill_inbox, hold_a_reply
 from tests.world import World, until
 
 DESK, PHONE = ViewportSize(width=1360, height=860), ViewportSize(width=390, height=844)
+LONG_WORD = "Stop" * 20
 EVERYTHING: dict[str, object] = {}
 COLOURS: dict[str, object] = {"runOnly": ["color-contrast", "link-in-text-block"]}
 SIZES: dict[str, object] = {"runOnly": ["target-size", "scrollable-region-focusable"]}
@@ -86,7 +87,8 @@ PAGES = [
     Shown("settings-numbers", "/settings/numbers", asked=False),
     Shown("settings-canned", "/settings/canned", asked=False),
     Shown("settings-imports", "/settings/imports", asked=False),
-    Shown("settings-trials", "/settings/trials", asked=False),
+    Shown("settings-trials", "/settings/trials"),
+    Shown("settings-experiments", "/settings/experiments"),
     Shown("trial", "/settings/trials/{trial}"),
     Shown("experiment", "/settings/experiments/{experiment}"),
     Shown("not-found", "/conversations/int_unknown"),
@@ -155,6 +157,9 @@ STICKS_OUT = """() => {
     const panels = document.querySelector('.app') && !alone;
     const found = [];
     if (page.scrollWidth > innerWidth) found.push('it is wider than the screen');
+    for (const one of document.querySelectorAll('.panel, .sheet:not(.guide) > *')) {
+        if (one.scrollWidth > one.clientWidth) found.push(`${one.className} is narrower than what it holds`);
+    }
     if (panels && tall > innerHeight) found.push('it is taller than the screen');
     const unseen = [...document.querySelectorAll('.hidden')];
     for (const one of unseen) one.hidden = true;
@@ -178,8 +183,7 @@ async def town(world: World) -> dict[str, str]:
     ):
         lead = await tenant.lead(firstName=first, lastName=last, phone=phone, campaignId=campaign)
         await world.send(text, leadId=lead["leadId"])
-    stopped = await tenant.lead(firstName="Stan", lastName="Stop", campaignId=campaign,
-                                isTest=True)  # fmt: skip
+    stopped = await tenant.lead(firstName="Stan", lastName=LONG_WORD, campaignId=campaign, isTest=True)
     away = await world.send("Hi Stan!", leadId=stopped["leadId"])
     assert await world.carrier.text(stopped["phone"], world.ours, "STOP") == 200
     held = await hold_a_reply(world)

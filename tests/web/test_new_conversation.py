@@ -129,11 +129,11 @@ async def test_without_a_number_that_can_send_the_form_says_so(sam: Browser, ten
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"message": ""}, "The text must not be blank"),
-        ({"message": "x" * 1601}, "The text is longer than 1600 characters"),
+        ({"message": ""}, "The text must not be blank."),
+        ({"message": "x" * 1601}, "The text is longer than 1600 characters."),
         ({"from": "+12125559999"}, "From is not an active, SMS-capable number of yours"),
         ({"at": "soon"}, "Send at: is not a time"),
-        ({"at": "2020-01-01T10:00"}, "Send at: is in the past"),
+        ({"at": "2020-01-01T10:00"}, "Send at: is in the past."),
         ({"mediaUrls": "ftp://example.com/a.png"}, "“ftp://example.com/a.png” is not an address that begins with"),
         ({"mediaUrls": "https://example.com/a.png"}, "Pictures and files: the sender cannot carry media"),
     ],

@@ -46,6 +46,7 @@ async def test_a_page_that_fails_is_a_page_that_says_so_with_the_requests_id(sam
     answer = await sam.http.get(f"/conversations/{broken}?status=qualified", headers=fetching)
     is_a_page(answer)
     assert "Check before you try again" not in answer.text
+    assert '<a href="">Try again</a>' in answer.text
     assert "Jane" in await sam.page("/conversations")  # and the others do not fail with it
 
 
@@ -71,6 +72,7 @@ async def test_a_form_that_fails_says_that_it_may_have_been_done(sam: Browser, t
     refused = await sam.post(f"{here}/texts", csrf=hidden["csrf"], once="x" * 12, message=" ")
     is_a_page(refused)
     assert "Check before you try again" in refused.text
+    assert ">Try again</a>" not in refused.text
     assert f'<a href="{here}">Back to the conversation</a>' in refused.text
 
 

@@ -1,7 +1,7 @@
 """The page of people who work together: views, assignment, snooze, notes, many at once, and who is here."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -95,6 +95,12 @@ async def test_a_thread_is_assigned_and_noted_on_the_page(
     answer = await sam.submit(page, "/texts", kind="note", message="@omar.k <b>look</b>\r\nplease")
     page = await sam.page(answer.headers["location"])
     assert page.count("@omar.k &lt;b&gt;look&lt;/b&gt;\nplease") >= 2  # in the thread and beside it
+    assert "Nothing is snoozed." in await sam.page("/conversations?view=snoozed")
+    assert "No conversation matches." in await sam.page("/conversations?view=snoozed&search=zz")
+    sam.http.cookies.set("zone", "Asia/Tokyo")
+    answer = await sam.submit(page, "/snooze", at=f"{datetime.now(UTC) + timedelta(days=60):%Y-%m-%d}T09:30")
+    page = await sam.page(answer.headers["location"])
+    assert re.search(r"sam@example.com snoozed this until [^<]*, 09:30\.", page), "by the clock of who reads it"
     refused = await sam.submit(page, "/texts", kind="note", message="  ")
     assert "Note: must have 1 to 5000 characters" in refused.text
     refused = await sam.submit(page, "/assign", person="user_nobody")

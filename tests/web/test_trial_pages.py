@@ -61,7 +61,7 @@ async def test_a_kept_turn_is_tried_and_read_side_by_side(
         "1 of 1 turns",
         "Hey, how much?",
         "Not passed",
-        "Does not contain: contains 'free'",
+        "Must not contain: contains 'free'",
     ):
         assert said in words, said
     here = started.headers["location"].partition("?")[0]

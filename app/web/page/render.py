@@ -90,11 +90,11 @@ REFUSAL_WORDS = {
 }
 """Why an agent's reply did not go out."""
 CHECK_WORDS = {
-    "mustContain": "Contains",
-    "mustNotContain": "Does not contain",
+    "mustContain": "Must contain",
+    "mustNotContain": "Must not contain",
     "maxSegments": "Segments at most",
-    "asksOneQuestion": "Asks one question",
-    "outcomeIs": "Ends",
+    "asksOneQuestion": "Must ask one question",
+    "outcomeIs": "Must end",
     "judge": "The judge",
     "answer": "No answer",
 }
@@ -225,6 +225,7 @@ def _build_environment() -> Environment:
         "ago": times.format_ago,
         "exact": times.format_exact,
         "when": times.format_when,
+        "local_times": times.show_local_times,
         "moment": datetime.fromisoformat,
         "query": build_query,
         "pairs": _list_pairs,
@@ -280,12 +281,14 @@ FIELD_WORDS = {
 
 
 def _describe_details(details: Sequence[str]) -> str:
-    """Returns a problem's details with the page's own names of fields."""
-    parts = [detail.partition(": ") for detail in details]
-    return ". ".join(
-        f"{FIELD_WORDS[name]} {words}" if name in FIELD_WORDS else f"{name}{colon}{words}"
-        for name, colon, words in parts
-    )
+    """Returns a problem's details as sentences, with the page's own names of fields."""
+    return " ".join(map(_describe_detail, details))
+
+
+def _describe_detail(detail: str) -> str:
+    name, colon, words = detail.partition(": ")
+    begin = f"{FIELD_WORDS[name]} " if name in FIELD_WORDS else name + colon
+    return f"{begin}{words}".removesuffix(".") + "."
 
 
 def _list_pairs(params: Mapping[str, Any]) -> list[tuple[str, Any]]:

@@ -1,5 +1,6 @@
 """Times in words, in the person's zone, as the clocks of their country show them."""
 
+import re
 from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -7,6 +8,8 @@ from fastapi import Request
 
 from app.domain.problems import Invalid
 
+UTC_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC")
+"""As the record of a thread says when something ends."""
 ZONE_COOKIE = "zone"
 """The person's time zone (IANA name), set by the script in the browser."""
 TWELVE_HOUR_LANGUAGES = frozenset(
@@ -86,6 +89,13 @@ def format_when(at: datetime, zone: tzinfo) -> str:
     date_words = f"{local.day} {local:%B}" + ("" if local.year == today.year else f" {local.year}")
     day = {0: "today", 1: "tomorrow", -1: "yesterday"}.get(days_ahead) or f"{local:%A}, {date_words}"
     return f"{day}, {_format_time(local)}"
+
+
+def show_local_times(text: str, zone: tzinfo) -> str:
+    """Returns an entry of a thread's record with its times by the person's clock."""
+    return UTC_TIME.sub(
+        lambda match: format_when(datetime.strptime(match[0], "%Y-%m-%d %H:%M UTC").replace(tzinfo=UTC), zone), text
+    )
 
 
 def format_exact(at: datetime, zone: tzinfo) -> str:

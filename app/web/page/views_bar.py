@@ -24,8 +24,13 @@ VIEW_WORDS = {
     "snoozed": "Snoozed",
     "all": "All",
 }
-
-
+EMPTY_VIEW_WORDS = {
+    "waiting": "Nobody waits for an answer.",
+    "mine": "Nothing is assigned to you.",
+    "unread": "You have read everything.",
+    "held": "Nothing waits for a decision.",
+    "snoozed": "Nothing is snoozed.",
+}
 START_OF_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_RANK = 10**17 - 1
 
@@ -68,6 +73,7 @@ async def build_context(read: ReadTx, person: Person, list_filter: ListFilter) -
             )
             for key, name in VIEW_WORDS.items()
         ],
+        "empty_view_words": EMPTY_VIEW_WORDS.get(list_filter.view),
         "saved_views": [
             (row, dict(row.filter), row.filter == list_filter.given_values)
             for row in await store.list_of_person(read, person.tenant_id, person.user_id)

@@ -92,7 +92,7 @@ def build_router(page: SettingsPage) -> APIRouter:
     @router.get("/new")
     async def show_new(admin: AdminGet) -> Response:
         new = await admin.run_read(lambda read: page.build_new_page(admin, read))
-        return _show_form(admin, page, new, new.action or f"{path}/new", "Add")
+        return _show_form(admin, page, new, new.action or f"{path}/new", page.add_label)
 
     @router.post("/new")
     async def add(admin: AdminPost) -> Response:
@@ -103,7 +103,7 @@ def build_router(page: SettingsPage) -> APIRouter:
         try:
             return await page.add(admin, form)
         except Problem as problem:
-            return _show_form(admin, page, new, new.action or f"{path}/new", "Add", problem, form)
+            return _show_form(admin, page, new, new.action or f"{path}/new", page.add_label, problem, form)
 
     @router.get("/{item_id}")
     async def show(admin: AdminGet, item_id: str) -> Response:

@@ -81,7 +81,7 @@ async def build_endpoint_page(admin: AdminRequest, read: ReadTx, endpoint_id: st
     queue = await webhook_endpoints.get_queue(read, admin.tenant_id, endpoint_id)
     values = forms.get_values(GROUPS, build_shape(row))
     context = {"endpoint": row, "queue": queue}
-    return FormPage(row.description or row.url, GROUPS, values, about=endpoint_id, template="webhook", context=context)
+    return FormPage(row.description or row.url, GROUPS, values, template="webhook", context=context)
 
 
 SECRET_PAGE = SecretPage(
