@@ -98,6 +98,7 @@ async def _move_rows(
         brake.is_kept = True
         await tell(Served(names, loop_time() - stopped_at))
         await late_rows.cancel_waiting(late_tx)
+        await late_rows.lock_figures(late_tx, tenant_id)
         return await tenant_rows.delete_rows(late_tx, tenant_id)
 
 

@@ -11,13 +11,12 @@ from app.store.counting import HOUR, TenantHour
 from app.store.engine import Tx
 from app.store.thread_filters import SENT_SQL
 
-HOURS_PER_COUNT = 20
 # The mark is taken away first: whoever sets it again meanwhile waits for the count, and it counts.
-CLAIM_HOURS_SQL = """
+CLAIM_HOUR_SQL = """
 UPDATE figure_hours h SET due_at = NULL, counted_at = clock_timestamp()
 FROM (SELECT tenant_id, hour FROM figure_hours
-      WHERE due_at <= clock_timestamp() + $2::interval AND (counted_at < $3 OR counted_at IS NULL OR $3 IS NULL)
-      ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) due
+      WHERE due_at <= clock_timestamp() + $1::interval AND (counted_at < $2 OR counted_at IS NULL OR $2 IS NULL)
+      ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED) due
 WHERE h.tenant_id = due.tenant_id AND h.hour = due.hour
 RETURNING h.tenant_id, h.hour
 """
@@ -143,15 +142,15 @@ ORDER BY level  -- what is read together stands together
 COUNTED_KINDS: tuple[IdKind, ...] = ("msg", "int", "turn", "evt")
 
 
-async def count_due(tx: Tx, within: timedelta = timedelta(0), counted_before: datetime | None = None) -> int:
-    """Counts hours that are due within this time, and were not counted since `counted_before`. Returns how
-    many there were."""
-    hours = await tx.fetch(TenantHour, CLAIM_HOURS_SQL, HOURS_PER_COUNT, within, counted_before)
-    for hour in sorted(hours):
-        await tx.execute(DELETE_COUNTED_SQL, hour.tenant_id, hour.hour)
-        await tx.execute(COUNT_HOUR_SQL, hour.tenant_id, hour.hour, *_list_bounds(hour.hour))
-        await tx.execute(RECORD_TIME_SQL, hour.tenant_id, hour.hour)
-    return len(hours)
+async def count_next(tx: Tx, within: timedelta = timedelta(0), counted_before: datetime | None = None) -> bool:
+    """Counts an hour that is due within this time, and was not counted since `counted_before`. Returns whether there
+    was one. A transaction counts one hour: it keeps the tenant's row from being locked until it ends."""
+    due = await tx.fetch_one(TenantHour, CLAIM_HOUR_SQL, within, counted_before)
+    if due:
+        await tx.execute(DELETE_COUNTED_SQL, due.tenant_id, due.hour)
+        await tx.execute(COUNT_HOUR_SQL, due.tenant_id, due.hour, *_list_bounds(due.hour))
+        await tx.execute(RECORD_TIME_SQL, due.tenant_id, due.hour)
+    return due is not None
 
 
 def _list_bounds(hour: datetime) -> list[str]:
