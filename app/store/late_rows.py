@@ -29,6 +29,7 @@ from app.store.tenant_rows import (
     WRITTEN_BY_TRIGGERS,
     RowBatch,
     RowWriter,
+    Sums,
     allow_long,
     compared_sql,
     count_rows,
@@ -49,25 +50,19 @@ SELECT a.name FROM unnest($1::text[]) WITH ORDINALITY AS a(name, place)
 WHERE has_table_privilege(a.name, 'UPDATE') ORDER BY a.place
 """
 START_SQL = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
-NOW_SQL = """
-WITH now_at AS MATERIALIZED (
-    SELECT s.xmax, s.xmax - s.xmax % 4294967296 AS epoch
-    FROM (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xmax) s
-)
-"""
-IS_LATE_SQL = """
-n.epoch + t.xmin::text::bigint - CASE WHEN n.epoch + t.xmin::text::bigint > n.xmax THEN 4294967296 ELSE 0 END >= $2
-"""
+# A row knows the lower half of its transaction's number.
+WITH_START_SQL = "WITH start AS MATERIALIZED (SELECT age(($2::bigint % 4294967296)::text::xid) AS age)"
+IS_LATE_SQL = "age(t.xmin) <= start.age"
 IS_LATE_EVENT_SQL = "t.transaction >= $2::bigint::text::xid8"
-LIST_VISIBLE_SQL = f"""{NOW_SQL}
-SELECT {{number}} AS number FROM {{table}} t, now_at n WHERE t.tenant_id = $1 AND {IS_LATE_SQL}
+LIST_VISIBLE_SQL = f"""{WITH_START_SQL}
+SELECT {{number}} AS number FROM {{table}} t, start WHERE t.tenant_id = $1 AND {IS_LATE_SQL}
 """
-READ_LATE_SQL = f"""{NOW_SQL}
+READ_LATE_SQL = f"""{WITH_START_SQL}
 SELECT count(*) AS row_count, array_agg(to_jsonb(t)::text ORDER BY {{key}}) FILTER (WHERE {{is_late}}) AS late_rows
-FROM {{table}} t, now_at n WHERE t.tenant_id = $1
+FROM {{table}} t, start WHERE t.tenant_id = $1
 """
-LATE_HOURS_SQL = f"""{NOW_SQL}
-SELECT t.tenant_id, t.hour FROM figure_hours t, now_at n WHERE t.tenant_id = $1 AND {IS_LATE_SQL}
+LATE_HOURS_SQL = f"""{WITH_START_SQL}
+SELECT t.tenant_id, t.hour FROM figure_hours t, start WHERE t.tenant_id = $1 AND {IS_LATE_SQL}
 """
 KEYS_SQL = "SELECT jsonb_build_object({pairs})::text AS key FROM {table} t WHERE tenant_id = $1"
 DELETE_KEYS_SQL = """
@@ -75,11 +70,12 @@ DELETE FROM {table} t
 USING jsonb_array_elements($2::text::jsonb) AS a(key), jsonb_populate_record(NULL::{table}, a.key) AS k
 WHERE t.tenant_id = $1 AND ({key}) = ({other_key})
 """
-COUNT_EQUAL_SQL = """
+COUNT_STORED_SQL = """
 SELECT count(*)
 FROM jsonb_array_elements($1::text::jsonb) AS a(stored), jsonb_populate_record(NULL::{table}, a.stored) AS k
-JOIN {table} t ON ({key}) = ({other_key}) WHERE {form} = {other_form}
+JOIN {table} t ON ({key}) = ({other_key})
 """
+COUNT_EQUAL_SQL = f"{COUNT_STORED_SQL} WHERE {{form}} = {{other_form}}"
 
 
 CANCEL_WAITING_SQL = """
@@ -215,13 +211,16 @@ async def find_marks(tx: Tx, tenant_id: str) -> dict[str, int]:
 
 
 async def store_late_rows(
-    source: Tx, target: Tx, writer: RowWriter, tenant_id: str, late_rows: LateRows, marks: Mapping[str, int]
+    source: Tx, target: Tx, writer: RowWriter, tenant_id: str, sums: Sums, late_rows: LateRows, marks: Mapping[str, int]
 ) -> None:
-    """Makes the copy equal to what the source has now; `find_different_rows` compares them."""
+    """Makes the copy, of which `sums` are known, equal to what the source has now; `find_different_rows` compares
+    them."""
+    counts = {table: table_sum.row_count for table, table_sum in sums.items()}
     for batch in late_rows.batches:
         if batch.table not in (*WRITTEN_BY_TRIGGERS, *POINTING_TO_EVENTS):
+            counts[batch.table] += len(batch.rows) - await _count_stored(target, batch, COUNT_STORED_SQL)
             await writer.write_again(batch)
-    await _delete_gone(source, target, tenant_id, late_rows.counts)
+    await _delete_gone(source, target, tenant_id, late_rows.counts, counts)
     for table, mark in marks.items():
         own = "transaction = pg_current_xact_id() AND " if "transaction" in key_columns(table) else ""
         sql = f"DELETE FROM {table} WHERE tenant_id = $1 AND {own}{_number_of(table)} > $2"
@@ -243,9 +242,10 @@ def _number_of(table: str) -> str:
     return column
 
 
-async def _delete_gone(source: Tx, target: Tx, tenant_id: str, counts: Mapping[str, int]) -> None:
+async def _delete_gone(
+    source: Tx, target: Tx, tenant_id: str, counts: Mapping[str, int], copied_counts: Mapping[str, int]
+) -> None:
     """Deletes the rows of the copy that the source has no more. The copy has all that the source has."""
-    copied_counts = await count_rows(target, tenant_id)
     for table in reversed(LAST_MOMENT_TABLES):
         is_kept = table not in WRITTEN_BY_TRIGGERS and not is_stored_anew(table)
         if is_kept and copied_counts[table] > counts[table]:
@@ -271,14 +271,20 @@ async def find_different_rows(tx: Tx, tenant_id: str, late_rows: LateRows) -> li
 
 
 async def _is_stored(tx: Tx, batch: RowBatch) -> bool:
-    table, rows = batch.table, batch.rows
-    if not rows or is_stored_anew(table) or table in WRITTEN_BY_TRIGGERS:
+    if not batch.rows or is_stored_anew(batch.table) or batch.table in WRITTEN_BY_TRIGGERS:
         return True  # they were inserted just now, and their keys are others here
-    sql = COUNT_EQUAL_SQL.format(
+    return await _count_stored(tx, batch, COUNT_EQUAL_SQL) == len(batch.rows)
+
+
+async def _count_stored(tx: Tx, batch: RowBatch, sql: str) -> int:
+    """How many of the rows are stored, whatever is in them, or as they are in the batch."""
+    table = batch.table
+    sql = sql.format(
         table=table,
         key=_key_sql(table, "t"),
         other_key=_key_sql(table, "k"),
         form=compared_sql(table, "to_jsonb(t)"),
         other_form=compared_sql(table, "a.stored"),
     )
-    return bool(await tx.fetch_value(sql, f"[{','.join(rows)}]") == len(rows))
+    count: int = await tx.fetch_value(sql, f"[{','.join(batch.rows)}]")
+    return count
