@@ -1,6 +1,7 @@
 """Two cells behind HAProxy: a tenant moves there and back while it is used, and nothing is lost or doubled."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -30,6 +31,8 @@ from tests.world import AgentDouble, Carrier, World, agent, carrier, furnished, 
 __all__ = ["agent", "carrier", "other"]
 pytestmark = pytest.mark.skipif(not HAPROXY, reason="haproxy is not installed")
 SECONDS_PER_CELL = 1.5
+WAIT_PART = 15
+"""On a busy machine everything takes longer: work waits for less than this part of the copy."""
 SERVERS = 6
 """Lines of servers in the shipped file; each is asked whether it is ready."""
 
@@ -114,20 +117,32 @@ class Load:
             await asyncio.sleep(2 * self.pause)
 
 
-async def move(cells: Cells, tenant_id: str, to: str) -> tuple[int, float]:
-    """Moves the tenant, and tells HAProxy; how many rows were copied, and how many seconds its work waited."""
+@dataclass(frozen=True, slots=True)
+class Move:
+    """How many rows were copied in how many seconds, and for how long work waited after that."""
+
+    rows: int
+    copy_seconds: float
+    waited_seconds: float
+
+
+async def move(cells: Cells, tenant_id: str, to: str) -> Move:
+    """Moves the tenant, and tells HAProxy."""
     source, target = (cells.east, cells.west) if to == "west" else (cells.west, cells.east)
-    rows: list[int] = []
+    copies: list[tuple[int, float]] = []
     waited: list[float] = []
+    begun_at = 0.0
 
     async def tell(step: Copied | Served) -> None:
         if isinstance(step, Served):
             await routes.route_names(cells.socket, step.names, to)
             waited.append(step.seconds)
         else:
-            rows.append(step.rows)
+            copies.append((step.rows, time.monotonic() - begun_at))
 
     async def has_moved() -> bool:
+        nonlocal begun_at
+        begun_at = time.monotonic()
         try:
             await tenant_moves.move_tenant(source.database, target.database, source.seal, tenant_id, tell)
         except TenantStays as error:
@@ -137,7 +152,7 @@ async def move(cells: Cells, tenant_id: str, to: str) -> tuple[int, float]:
         return True
 
     await until(has_moved, 120)
-    return rows[-1], waited[0]
+    return Move(*copies[-1], waited[0])
 
 
 FILL_LEADS_SQL = """
@@ -201,9 +216,12 @@ async def test_a_tenant_moves_there_and_back_while_it_is_used(
     for cell in ("west", "east"):
         await asyncio.sleep(SECONDS_PER_CELL)
         sent = len(load.message_ids)
-        rows, seconds = await move(cells, tenant.tenant_id, cell)
-        print(f"to {cell}: {rows} rows, work waited {seconds:.2f} s, {load.statuses[503]} requests were answered 503")
-        assert seconds < 2
+        moved = await move(cells, tenant.tenant_id, cell)
+        print(
+            f"to {cell}: {moved.rows} rows in {moved.copy_seconds:.1f} s, then work waited for "
+            f"{moved.waited_seconds:.2f} s; {load.statuses[503]} requests were answered 503"
+        )
+        assert moved.waited_seconds < max(2, moved.copy_seconds / WAIT_PART), "more than two seconds on an idle machine"
         await until(lambda sent=sent: _exceeds(load, sent + 3))  # type: ignore[misc]
         home, gone = (cells.west, cells.east) if cell == "west" else (cells.east, cells.west)
         assert await count_rows(gone.database, tenant.tenant_id) == {}
