@@ -1,17 +1,23 @@
 """Counts figures, and counts all of them anew."""
 
+from datetime import datetime, timedelta
+
 from app.commands import refusals
 from app.store import counting, hour_counts
 from app.store.counting import MAX_WAIT
 from app.store.engine import Database
 
+DAYS_PER_LOOK = 20
+"""Then it looks at the events again."""
+
 
 async def count_figures(database: Database) -> bool:
     """Reads new events and counts hours that are due. Returns whether there may be more to do."""
     has_more_events = await _read_events(database)
-    async with database.system_tx(plan_now=True) as tx:
-        counted_count = await hour_counts.count_due(tx)
-    return has_more_events or counted_count >= hour_counts.HOURS_PER_COUNT
+    for _ in range(DAYS_PER_LOOK):
+        if not await _count_next_day(database):
+            return has_more_events
+    return True
 
 
 async def count_all(database: Database, *, anew: bool) -> int:
@@ -23,12 +29,17 @@ async def count_all(database: Database, *, anew: bool) -> int:
             await counting.count_anew(tx)
     while await _read_events(database):
         pass
-    hours, counted_count = 0, None
-    while counted_count != 0:
-        async with database.system_tx(plan_now=True) as tx:
-            counted_count = await hour_counts.count_due(tx, MAX_WAIT, started_at)
+    hours = 0
+    while counted_count := await _count_next_day(database, MAX_WAIT, started_at):
         hours += counted_count
     return hours
+
+
+async def _count_next_day(
+    database: Database, within: timedelta = timedelta(0), counted_before: datetime | None = None
+) -> int:
+    async with database.system_tx(plan_now=True) as tx:
+        return await hour_counts.count_next_day(tx, within, counted_before)
 
 
 async def _read_events(database: Database) -> bool:

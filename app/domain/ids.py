@@ -62,8 +62,11 @@ def first_since(kind: IdKind, at: datetime) -> str:
 
 def get_hour(id_: str) -> datetime | None:
     """The hour (UTC) in which the id was made; None: it is not one of ours."""
+    digits = id_.rpartition("_")[2]
+    if len(digits) != len(PAIR_SHIFTS) * 2:
+        return None
     try:
-        milliseconds = int(id_.partition("_")[2][:10], 32) >> 2
+        milliseconds = int(digits[:10], 32) >> 2
         return datetime.fromtimestamp(milliseconds // 3_600_000 * 3600, UTC)
     except (ValueError, OverflowError, OSError):
         return None

@@ -92,12 +92,13 @@ async def _move_rows(
             stopped_at = await late_rows.lock_rows(late_tx, tenant_id)
             if await late_rows.has_claimed_texts(late_tx, tenant_id):  # by who had not seen the brake
                 raise TenantStays(ON_THEIR_WAY)
-            await _copy_late_rows(late_tx, target_tx, writer, tenant_id, start, marks)
+            await _copy_late_rows(late_tx, target_tx, writer, tenant_id, start, sums, marks)
             names = await tenants_store.list_names(late_tx, tenant_id)
             await brake.release_copy(target_tx)
         brake.is_kept = True
         await tell(Served(names, loop_time() - stopped_at))
         await late_rows.cancel_waiting(late_tx)
+        await late_rows.lock_figures(late_tx, tenant_id)
         return await tenant_rows.delete_rows(late_tx, tenant_id)
 
 
@@ -167,10 +168,16 @@ async def _copy_rows(source: Database, target_tx: Tx, writer: RowWriter, tenant_
 
 
 async def _copy_late_rows(
-    source_tx: Tx, target_tx: Tx, writer: RowWriter, tenant_id: str, start: Start, marks: Mapping[str, int]
+    source_tx: Tx,
+    target_tx: Tx,
+    writer: RowWriter,
+    tenant_id: str,
+    start: Start,
+    sums: Sums,
+    marks: Mapping[str, int],
 ) -> None:
     """Nothing of the tenant changes any more."""
     rows = await late_rows.read_late_rows(source_tx, tenant_id, start)
-    await late_rows.store_late_rows(source_tx, target_tx, writer, tenant_id, rows, marks)
+    await late_rows.store_late_rows(source_tx, target_tx, writer, tenant_id, sums, rows, marks)
     if different := await late_rows.find_different_rows(target_tx, tenant_id, rows):
         raise TenantStays(f"what was stored differs in {', '.join(different)}; try again")

@@ -33,6 +33,8 @@ DATABASE_AWAY_ERRORS = (
 """Errors that mean: the database cannot be reached or cannot be written now."""
 START_SECONDS = 1.7
 """Time to get a connection and open a transaction: callers are promised a refusal within 2 s."""
+SILENT_SECONDS = 0.5
+"""A server that was given less time than this is not silent: the caller had waited for a free connection before."""
 PLAN_LIFE_SECONDS = 5.0
 """Age at which a batch connection discards its prepared plans."""
 
@@ -76,33 +78,48 @@ class Trust:
                 other.terminate()
         self._openings[connection] = Opening(host, loop_time())
 
-    def note_failure(self, error: BaseException) -> None:
-        if isinstance(error, Unavailable | OutcomeUnknown) and isinstance(error.__cause__, TimeoutError):
-            self._silent_at = loop_time()
+    def note_failure(self, error: BaseException, asked_at: float) -> None:
+        is_timeout = isinstance(error, Unavailable | OutcomeUnknown) and isinstance(error.__cause__, TimeoutError)
+        if is_timeout and loop_time() - asked_at >= SILENT_SECONDS:
+            self.note_silence()
+
+    def note_silence(self) -> None:
+        self._silent_at = loop_time()
 
     def is_trusted(self, connection: Any) -> bool:
         return self._openings[connection].at >= self._silent_at
 
 
-async def take_connection(engine: AsyncEngine, begin: str | None, deadline: float) -> PoolProxiedConnection:
+async def take_connection(
+    engine: AsyncEngine, trust: Trust, begin: str | None, deadline: float
+) -> PoolProxiedConnection:
     """Takes the first connection that works; skips those that died in the pool."""
     while True:
-        try:
-            async with asyncio.timeout_at(deadline):
-                proxy = await engine.raw_connection()
-        except (*DATABASE_AWAY_ERRORS, exc.DBAPIError, AsyncAdapt_asyncpg_dbapi.Error) as error:
-            raise Unavailable from error
+        proxy = await _take_any(engine, trust, deadline)
         if begin is None:
             return proxy
+        asked_at = loop_time()
         try:
             await run_first_statement(proxy.driver_connection, begin, deadline)
         except HungUp:
             proxy.close()
-        except BaseException:
+        except BaseException as error:
+            trust.note_failure(error, asked_at)
             proxy.close()
             raise
         else:
             return proxy
+
+
+async def _take_any(engine: AsyncEngine, trust: Trust, deadline: float) -> PoolProxiedConnection:
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await engine.raw_connection()
+    except (*DATABASE_AWAY_ERRORS, exc.DBAPIError, AsyncAdapt_asyncpg_dbapi.Error) as error:
+        # A dial ends before the deadline. Who waits until then waits for a connection that others use.
+        if isinstance(error, TimeoutError) and loop_time() < deadline:
+            trust.note_silence()
+        raise Unavailable from error
 
 
 @asynccontextmanager
@@ -112,20 +129,17 @@ async def open_connection(
     """A pooled connection, and the deadline of its first statement. `begin` is run on it, if given. No
     transaction is open when the connection goes back to the pool."""
     deadline = deadline or loop_time() + START_SECONDS
-    try:
-        proxy = await take_connection(engine, begin, deadline)
-    except Unavailable as error:
-        trust.note_failure(error)
-        raise
+    proxy = await take_connection(engine, trust, begin, deadline)
+    asked_at = loop_time()
     connection = proxy.driver_connection
     assert connection is not None
     try:
         yield proxy, deadline
     except (CommitLost, HungUp) as error:
-        trust.note_failure(error)
+        trust.note_failure(error, asked_at)
         raise
     except BaseException as error:
-        trust.note_failure(error)
+        trust.note_failure(error, asked_at)
         await roll_back(connection)
         if isinstance(error, DATABASE_AWAY_ERRORS) and connection.is_closed():
             raise Unavailable from error

@@ -2,7 +2,6 @@
 (docs/decisions/0044-figures-are-counted-hours.md)."""
 
 from datetime import datetime, timedelta
-from itertools import groupby
 from typing import get_args
 
 from app.domain import ids
@@ -12,14 +11,21 @@ from app.store.counting import DAY_LEVEL, HOUR, TenantHour
 from app.store.engine import Tx
 from app.store.thread_filters import NEWEST_TURN_SQL, SENT_SQL
 
-HOURS_PER_COUNT = 20
 # The mark is taken away first: whoever sets it again meanwhile waits for the count, and it counts.
-CLAIM_HOURS_SQL = """
+IS_DUE_SQL = """
+h.due_at <= clock_timestamp() + $1::interval AND (h.counted_at < $2 OR h.counted_at IS NULL OR $2 IS NULL)
+"""
+CLAIM_HOURS_SQL = f"""
+WITH first AS (
+    SELECT h.tenant_id, date_trunc('day', h.hour, 'UTC') AS day FROM figure_hours h
+    WHERE {IS_DUE_SQL} ORDER BY h.due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+), due AS (
+    SELECT h.tenant_id, h.hour FROM figure_hours h JOIN first f
+        ON h.tenant_id = f.tenant_id AND h.hour >= f.day AND h.hour < f.day + interval '24 hours'
+    WHERE {IS_DUE_SQL} FOR UPDATE OF h SKIP LOCKED
+)
 UPDATE figure_hours h SET due_at = NULL, counted_at = clock_timestamp()
-FROM (SELECT tenant_id, hour FROM figure_hours
-      WHERE due_at <= clock_timestamp() + $2::interval AND (counted_at < $3 OR counted_at IS NULL OR $3 IS NULL)
-      ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED) due
-WHERE h.tenant_id = due.tenant_id AND h.hour = due.hour
+FROM due WHERE h.tenant_id = due.tenant_id AND h.hour = due.hour
 RETURNING h.tenant_id, h.hour
 """
 LEVELS = ("full", "tenant", "campaign", "agent")
@@ -159,17 +165,17 @@ WITH counted AS (
 COUNTED_KINDS: tuple[IdKind, ...] = ("msg", "int", "turn", "evt")
 
 
-async def count_due(tx: Tx, within: timedelta = timedelta(0), counted_before: datetime | None = None) -> int:
-    """Counts hours that are due within this time, and were not counted since `counted_before`, and sums up their
-    days. Returns how many hours there were."""
-    hours = await tx.fetch(TenantHour, CLAIM_HOURS_SQL, HOURS_PER_COUNT, within, counted_before)
-    for (tenant_id, day), hours_of_day in groupby(sorted(hours), lambda item: (item.tenant_id, item.day)):
-        counted_hours = [item.hour for item in hours_of_day]
-        for hour in counted_hours:
-            await tx.execute(DELETE_SUMS_SQL, tenant_id, hour, LEVELS)
-            await tx.execute(COUNT_HOUR_SQL, tenant_id, hour, *_list_bounds(hour))
-        await sum_day(tx, tenant_id, day)
-        await tx.execute(RECORD_TIME_SQL, tenant_id, counted_hours)
+async def count_next_day(tx: Tx, within: timedelta = timedelta(0), counted_before: datetime | None = None) -> int:
+    """Counts the hours of a day that are due within this time, and were not counted since `counted_before`, and sums
+    up the day. Returns how many hours there were. A transaction counts one day of one tenant: it keeps the tenant's
+    row from being locked until it ends."""
+    hours = await tx.fetch(TenantHour, CLAIM_HOURS_SQL, within, counted_before)
+    for item in hours:
+        await tx.execute(DELETE_SUMS_SQL, item.tenant_id, item.hour, LEVELS)
+        await tx.execute(COUNT_HOUR_SQL, item.tenant_id, item.hour, *_list_bounds(item.hour))
+    if hours:
+        await sum_day(tx, hours[0].tenant_id, hours[0].day)
+        await tx.execute(RECORD_TIME_SQL, hours[0].tenant_id, [item.hour for item in hours])
     return len(hours)
 
 

@@ -5,25 +5,31 @@ it: then it is stored once more, which changes nothing. So are frozen rows of a 
 again, which look late. Two kinds of rows get new numbers, and cannot be stored twice. The history of statuses and the
 audit: what the copy has is skipped. Events: the copy leaves all late ones out, because an open transaction may add
 one before those of newer transactions, and the order in which readers get them must stay.
+
+Figures are neither locked nor copied again: a worker may count them all the time, and that would hold up a move for
+ever. What they lack is told by the late events, and by the hours that were marked or counted meanwhile.
 """
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 
 from app.store.connections import loop_time
+from app.store.counting import TenantHour, mark_due
 from app.store.engine import Tx
 from app.store.schema import Table
 from app.store.tenant_rows import (
+    FIGURES,
     PLACE,
     POINTING_TO_EVENTS,
     TENANT_TABLES,
     WRITTEN_BY_TRIGGERS,
     RowBatch,
     RowWriter,
+    Sums,
     allow_long,
     compared_sql,
     count_rows,
@@ -33,6 +39,8 @@ from app.store.tenant_rows import (
 
 LOCK_ROWS_SQL = "SELECT count(*) FROM (SELECT FROM {table} WHERE tenant_id = $1 {order} FOR UPDATE) locked"
 LOCKED_FIRST = {"tenants": "", "interactions": "ORDER BY our_number, lead_phone", "turns": "", "outbox": ""}
+LAST_MOMENT_TABLES = [name for name in TENANT_TABLES if name not in FIGURES]
+"""Those of which the copy must have the rows of the last moment."""
 NUMBERED_ANEW = [table for table in WRITTEN_BY_TRIGGERS if table != "tenant_events"]
 LOCK_TRIES = 30
 BEGIN_TRY_SQL = "SAVEPOINT unlocked; SET LOCAL lock_timeout = '200ms'"
@@ -42,22 +50,19 @@ SELECT a.name FROM unnest($1::text[]) WITH ORDINALITY AS a(name, place)
 WHERE has_table_privilege(a.name, 'UPDATE') ORDER BY a.place
 """
 START_SQL = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text"
-NOW_SQL = """
-WITH now_at AS MATERIALIZED (
-    SELECT s.xmax, s.xmax - s.xmax % 4294967296 AS epoch
-    FROM (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS xmax) s
-)
-"""
-IS_LATE_SQL = """
-n.epoch + t.xmin::text::bigint - CASE WHEN n.epoch + t.xmin::text::bigint > n.xmax THEN 4294967296 ELSE 0 END >= $2
-"""
+# A row knows the lower half of its transaction's number.
+WITH_START_SQL = "WITH start AS MATERIALIZED (SELECT age(($2::bigint % 4294967296)::text::xid) AS age)"
+IS_LATE_SQL = "age(t.xmin) <= start.age"
 IS_LATE_EVENT_SQL = "t.transaction >= $2::bigint::text::xid8"
-LIST_VISIBLE_SQL = f"""{NOW_SQL}
-SELECT {{number}} AS number FROM {{table}} t, now_at n WHERE t.tenant_id = $1 AND {IS_LATE_SQL}
+LIST_VISIBLE_SQL = f"""{WITH_START_SQL}
+SELECT {{number}} AS number FROM {{table}} t, start WHERE t.tenant_id = $1 AND {IS_LATE_SQL}
 """
-READ_LATE_SQL = f"""{NOW_SQL}
+READ_LATE_SQL = f"""{WITH_START_SQL}
 SELECT count(*) AS row_count, array_agg(to_jsonb(t)::text ORDER BY {{key}}) FILTER (WHERE {{is_late}}) AS late_rows
-FROM {{table}} t, now_at n WHERE t.tenant_id = $1
+FROM {{table}} t, start WHERE t.tenant_id = $1
+"""
+LATE_HOURS_SQL = f"""{WITH_START_SQL}
+SELECT t.tenant_id, t.hour FROM figure_hours t, start WHERE t.tenant_id = $1 AND {IS_LATE_SQL}
 """
 KEYS_SQL = "SELECT jsonb_build_object({pairs})::text AS key FROM {table} t WHERE tenant_id = $1"
 DELETE_KEYS_SQL = """
@@ -65,11 +70,12 @@ DELETE FROM {table} t
 USING jsonb_array_elements($2::text::jsonb) AS a(key), jsonb_populate_record(NULL::{table}, a.key) AS k
 WHERE t.tenant_id = $1 AND ({key}) = ({other_key})
 """
-COUNT_EQUAL_SQL = """
+COUNT_STORED_SQL = """
 SELECT count(*)
 FROM jsonb_array_elements($1::text::jsonb) AS a(stored), jsonb_populate_record(NULL::{table}, a.stored) AS k
-JOIN {table} t ON ({key}) = ({other_key}) WHERE {form} = {other_form}
+JOIN {table} t ON ({key}) = ({other_key})
 """
+COUNT_EQUAL_SQL = f"{COUNT_STORED_SQL} WHERE {{form}} = {{other_form}}"
 
 
 CANCEL_WAITING_SQL = """
@@ -121,18 +127,30 @@ async def find_start(tx: Tx, tenant_id: str) -> Start:
 
 async def lock_rows(tx: Tx, tenant_id: str) -> float:
     """Holds up every change of the tenant's rows, and new ones, until the transaction ends; since when (loop time).
+    Figures may still be counted. Raises `LockNotAvailableError`."""
+    others = [name for name in LAST_MOMENT_TABLES if name not in (*WRITTEN_BY_TRIGGERS, *LOCKED_FIRST)]
+    return await _lock_tables(tx, tenant_id, [*LOCKED_FIRST, *others])
 
-    Who has locked a row and adds another one waits for us, and we for the row: so we give up first, long before
-    PostgreSQL ends one of both, and try again. Raises `LockNotAvailableError`."""
+
+async def lock_figures(tx: Tx, tenant_id: str) -> None:
+    """Also holds up every count of the tenant's figures. Who counts them already waits for the tenant, which `tx` has
+    locked: that is ended. Raises `LockNotAvailableError`."""
+    await _lock_tables(tx, tenant_id, FIGURES)
+
+
+async def _lock_tables(tx: Tx, tenant_id: str, tables: Sequence[str]) -> float:
+    """Who has locked a row and adds another one waits for us, and we for the row: so we give up first, long before
+    PostgreSQL ends one of both, and try again."""
     for tries_left in reversed(range(LOCK_TRIES)):
         await tx.execute(BEGIN_TRY_SQL)
         begun_at = loop_time()
         try:
-            await _lock_once(tx, tenant_id)
+            await _lock_once(tx, tenant_id, tables)
         except asyncpg.LockNotAvailableError:
             await tx.execute(END_TRY_SQL)
             if not tries_left:
                 raise
+            await cancel_waiting(tx)
             await asyncio.sleep(0.1)
         else:
             break
@@ -140,26 +158,27 @@ async def lock_rows(tx: Tx, tenant_id: str) -> float:
     return begun_at
 
 
-async def _lock_once(tx: Tx, tenant_id: str) -> None:
-    others = [name for name in TENANT_TABLES if name not in (*WRITTEN_BY_TRIGGERS, *LOCKED_FIRST)]
-    for row in await tx.fetch_rows(MAY_LOCK_SQL, [*LOCKED_FIRST, *others]):
+async def _lock_once(tx: Tx, tenant_id: str, tables: Sequence[str]) -> None:
+    for row in await tx.fetch_rows(MAY_LOCK_SQL, tables):
         table = row["name"]
         await tx.fetch_value(LOCK_ROWS_SQL.format(table=table, order=LOCKED_FIRST.get(table, "")), tenant_id)
 
 
 @dataclass(frozen=True, slots=True)
 class LateRows:
-    """What the source has now: how many rows of each table; the late ones, and all rows of tables that are stored
-    anew, in the order of the tables."""
+    """What the source has now, but for figures: how many rows of each table; the late ones, and all rows of tables
+    that are stored anew, in the order of the tables. `hours`: those whose figures are late."""
 
     counts: dict[str, int]
     batches: list[RowBatch]
+    hours: list[TenantHour]
 
 
 async def read_late_rows(tx: Tx, tenant_id: str, start: Start) -> LateRows:
     await prepare(tx, tenant_id)
-    late_rows = LateRows({}, [])
-    for table in TENANT_TABLES:
+    hours = await tx.fetch(TenantHour, LATE_HOURS_SQL, tenant_id, start.transaction)
+    late_rows = LateRows({}, [], hours)
+    for table in LAST_MOMENT_TABLES:
         is_late = IS_LATE_EVENT_SQL if table == "tenant_events" else IS_LATE_SQL
         sql = READ_LATE_SQL.format(table=table, key=_key_sql(table, "t"), is_late=is_late)
         [row] = await tx.fetch_rows(sql, tenant_id, 0 if is_stored_anew(table) else start.transaction)
@@ -192,13 +211,16 @@ async def find_marks(tx: Tx, tenant_id: str) -> dict[str, int]:
 
 
 async def store_late_rows(
-    source: Tx, target: Tx, writer: RowWriter, tenant_id: str, late_rows: LateRows, marks: Mapping[str, int]
+    source: Tx, target: Tx, writer: RowWriter, tenant_id: str, sums: Sums, late_rows: LateRows, marks: Mapping[str, int]
 ) -> None:
-    """Makes the copy equal to what the source has now; `find_different_rows` compares them."""
+    """Makes the copy, of which `sums` are known, equal to what the source has now; `find_different_rows` compares
+    them."""
+    counts = {table: table_sum.row_count for table, table_sum in sums.items()}
     for batch in late_rows.batches:
         if batch.table not in (*WRITTEN_BY_TRIGGERS, *POINTING_TO_EVENTS):
+            counts[batch.table] += len(batch.rows) - await _count_stored(target, batch, COUNT_STORED_SQL)
             await writer.write_again(batch)
-    await _delete_gone(source, target, tenant_id, late_rows.counts)
+    await _delete_gone(source, target, tenant_id, late_rows.counts, counts)
     for table, mark in marks.items():
         own = "transaction = pg_current_xact_id() AND " if "transaction" in key_columns(table) else ""
         sql = f"DELETE FROM {table} WHERE tenant_id = $1 AND {own}{_number_of(table)} > $2"
@@ -211,6 +233,7 @@ async def store_late_rows(
             await target.fetch_rows(f"DELETE FROM {batch.table} WHERE tenant_id = $1", tenant_id)
         if batch.table in POINTING_TO_EVENTS and batch.rows:
             await writer.write_again(batch)
+    await mark_due(target, late_rows.hours)
 
 
 def _number_of(table: str) -> str:
@@ -219,10 +242,11 @@ def _number_of(table: str) -> str:
     return column
 
 
-async def _delete_gone(source: Tx, target: Tx, tenant_id: str, counts: Mapping[str, int]) -> None:
+async def _delete_gone(
+    source: Tx, target: Tx, tenant_id: str, counts: Mapping[str, int], copied_counts: Mapping[str, int]
+) -> None:
     """Deletes the rows of the copy that the source has no more. The copy has all that the source has."""
-    copied_counts = await count_rows(target, tenant_id)
-    for table in reversed(TENANT_TABLES):
+    for table in reversed(LAST_MOMENT_TABLES):
         is_kept = table not in WRITTEN_BY_TRIGGERS and not is_stored_anew(table)
         if is_kept and copied_counts[table] > counts[table]:
             keys, copied_keys = [await _list_keys(tx, table, tenant_id) for tx in (source, target)]
@@ -242,19 +266,25 @@ def _key_sql(table: str, alias: str) -> str:
 async def find_different_rows(tx: Tx, tenant_id: str, late_rows: LateRows) -> list[str]:
     """The tables of which the copy has other rows: the number of all is compared, and each late row."""
     counts = await count_rows(tx, tenant_id)
-    different = {table for table in TENANT_TABLES if counts[table] != late_rows.counts[table]}
+    different = {table for table in LAST_MOMENT_TABLES if counts[table] != late_rows.counts[table]}
     return sorted(different | {batch.table for batch in late_rows.batches if not await _is_stored(tx, batch)})
 
 
 async def _is_stored(tx: Tx, batch: RowBatch) -> bool:
-    table, rows = batch.table, batch.rows
-    if not rows or is_stored_anew(table) or table in WRITTEN_BY_TRIGGERS:
+    if not batch.rows or is_stored_anew(batch.table) or batch.table in WRITTEN_BY_TRIGGERS:
         return True  # they were inserted just now, and their keys are others here
-    sql = COUNT_EQUAL_SQL.format(
+    return await _count_stored(tx, batch, COUNT_EQUAL_SQL) == len(batch.rows)
+
+
+async def _count_stored(tx: Tx, batch: RowBatch, sql: str) -> int:
+    """How many of the rows are stored, whatever is in them, or as they are in the batch."""
+    table = batch.table
+    sql = sql.format(
         table=table,
         key=_key_sql(table, "t"),
         other_key=_key_sql(table, "k"),
         form=compared_sql(table, "to_jsonb(t)"),
         other_form=compared_sql(table, "a.stored"),
     )
-    return bool(await tx.fetch_value(sql, f"[{','.join(rows)}]") == len(rows))
+    count: int = await tx.fetch_value(sql, f"[{','.join(batch.rows)}]")
+    return count

@@ -25,6 +25,9 @@ POINTING_TO_EVENTS = (
     *("figure_cursors", "notice_ways", "webhook_endpoints", "webhook_backlogs", "webhook_queue"),
     "webhook_deliveries",
 )
+FIGURES = ("figure_hours", "figures", "figure_cursors")
+"""Counted from the other rows, of which events tell. Figures of an earlier moment, with their cursor, become those of
+now by themselves."""
 PLACE = ("transaction", "event_id")
 NEW_COLUMNS: dict[str, tuple[str, ...]] = {
     "tenants": ("feed_epoch",),

@@ -2,19 +2,27 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import asyncpg
+import pytest
+
 from app.commands.figures import count_all
 from app.domain.zones import list_zones
+from app.operations.tenant_moves import Copied, Served, move_tenant
 from app.resources import Resources
+from app.store import tenant_rows
 from app.store.counting import HOUR, MAX_WAIT, TenantHour, mark_due
-from app.store.engine import Tx
-from app.store.hour_counts import count_due
+from app.store.engine import Database, Tx
+from app.store.hour_counts import count_next_day
 from tests.flows.figure_history import BEGIN, History, count_by_hand, count_now, id_at, list_figures
 from tests.makers import Data, Tenant
+from tests.test_cells import other
 from tests.world import until
 
+__all__ = ["other"]
 MIDNIGHT = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -68,7 +76,7 @@ async def test_workers_that_count_hours_of_the_same_day_sum_it_up_one_after_the_
 
     async def count_hour(tx: Tx, hour: datetime) -> int:
         await mark_due(tx, [TenantHour(tenant.tenant_id, hour)])
-        return await count_due(tx, MAX_WAIT)
+        return await count_next_day(tx, MAX_WAIT)
 
     async def count_next_hour() -> int:
         async with database.system_tx() as tx:
@@ -85,6 +93,53 @@ async def test_workers_that_count_hours_of_the_same_day_sum_it_up_one_after_the_
         await until(is_waiting)
     assert await counting == 1
     assert await list_figures(resources, tenant) == await count_by_hand(resources, tenant)
+
+
+LOCK_HOURS_SQL = "SELECT FROM figure_hours WHERE tenant_id = $1 FOR UPDATE"
+ADD_FIGURE_SQL = """
+INSERT INTO figures (tenant_id, level, hour, campaign_id, our_number, sms_agent_id, source, counts)
+VALUES ($1, 'tenant', now(), '', '', '', '', '{}')
+"""
+
+
+async def test_a_count_that_takes_long_does_not_hold_up_a_move_and_the_other_cell_has_exact_figures(
+    tenant: Tenant, resources: Resources, other: Database
+) -> None:
+    history = History(tenant, resources, 13)
+    await history.furnish()
+    await history.go_on(60)
+    await count_now(resources)
+    has_begun, is_served = asyncio.Event(), asyncio.Event()
+
+    async def count_slowly() -> None:
+        """As a worker counts: it has the hours, and needs the tenant's row when the move has locked that."""
+        async with resources.database.system_tx() as tx:
+            await tenant_rows.allow_long(tx)
+            await tx.execute(LOCK_HOURS_SQL, tenant.tenant_id)
+            has_begun.set()
+            await is_served.wait()
+            await tx.execute(ADD_FIGURE_SQL, tenant.tenant_id)
+
+    async def go_on(step: Copied | Served) -> None:
+        if isinstance(step, Copied):
+            await history.go_on(40)
+            counting.append(asyncio.create_task(count_slowly()))
+            await has_begun.wait()
+        else:
+            is_served.set()
+
+    counting: list[asyncio.Task[None]] = []
+    try:
+        deleted = await move_tenant(resources.database, other, resources.seal, tenant.tenant_id, go_on)
+    finally:
+        is_served.set()
+    with pytest.raises(asyncpg.QueryCanceledError):
+        await counting[0]
+    there = replace(resources, database=other)
+    assert await list_figures(there, tenant) != await count_by_hand(there, tenant)
+    await count_now(there)
+    assert await list_figures(there, tenant) == await count_by_hand(there, tenant)
+    assert deleted["figures"] > 8
 
 
 SPAN = "from=2026-10-31T20:00:00Z&to=2026-11-29"

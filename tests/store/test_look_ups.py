@@ -77,6 +77,34 @@ async def test_a_statement_that_is_never_answered_is_refused_within_two_seconds(
         await end_backends(configuration, backends)
 
 
+@pytest.mark.parametrize(("busy_seconds", "is_silent"), [(0, True), (1.4, False)], ids=["at once", "after a wait"])
+async def test_only_a_server_that_had_time_to_answer_counts_as_silent(
+    configuration: Settings, resources: Resources, busy_seconds: float, is_silent: bool
+) -> None:
+    """Who waited for a connection has little time left for the server: the other connections stay."""
+
+    async def read_slowly(read: ReadTx) -> object:
+        return await read.fetch_row("SELECT pg_sleep(5)")
+
+    async def hold(seconds: float) -> int:
+        async with database.system_tx() as tx:
+            backend = await find_backend(tx)
+            await asyncio.sleep(seconds)
+            return backend
+
+    database = await connect(configuration, resources)
+    try:
+        holding = [asyncio.create_task(hold(seconds)) for seconds in (busy_seconds, 2)]
+        await asyncio.sleep(0.1)
+        with pytest.raises(Unavailable):
+            await database.look_up(read_slowly)
+        backend = await holding[1]
+        backends = await asyncio.gather(*(hold(0.1) for _ in range(2)))
+        assert (backend not in backends) is is_silent
+    finally:
+        await database.close()
+
+
 async def test_a_server_that_ends_every_connection_is_not_asked_for_ever(
     configuration: Settings, resources: Resources
 ) -> None:
