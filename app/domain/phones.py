@@ -250,6 +250,8 @@ def can_be_answered(phone: str, answers_short_codes: bool = False) -> bool:
 def _could_be_assigned(phone: str) -> bool:
     """Whether an E.164 number has a length that its country uses. Its area code may be newer than our number
     plans."""
+    if NORTH_AMERICAN_PATTERN.fullmatch(phone):
+        return True  # to ask the library takes fifteen times as long
     if phone in WITHHELD_NUMBERS:
         return False
     try:

@@ -121,9 +121,10 @@ def _read_signed(line: str) -> ControlWord | None:
     if separator and len(name.split()) <= MAX_WORDS_BESIDE and (is_name(name) or is_courtesy(name)):
         return _read_line(line[: separator.start()])
     wish, _, name = line.rpartition(", ")
-    is_signed = len(name.split()) <= MAX_WORDS_AFTER_COMMA and is_name(name.rstrip(". "), frozenset({"THEM"}))
-    is_unmistakable = not LOUD_WORDS.isdisjoint(fold_text(wish).split())
-    return "stop" if is_signed and is_unmistakable and _read_line(wish) == "stop" else None
+    may_be_signed = len(name.split()) <= MAX_WORDS_AFTER_COMMA
+    is_unmistakable = may_be_signed and not LOUD_WORDS.isdisjoint(fold_text(wish).split())
+    is_signed = is_unmistakable and is_name(name.rstrip(". "), frozenset({"THEM"}))
+    return "stop" if is_signed and _read_line(wish) == "stop" else None
 
 
 def _read_addressed(line: str, split: Sequence[str], our_texts: Sequence[str]) -> ControlWord | None:
@@ -247,5 +248,7 @@ def _drop_answers(words: Sequence[str]) -> Sequence[str]:
 
 
 def _is_stop_sign(text: str) -> bool:
+    if STOP_SIGN not in text:
+        return False
     signs = [c for c in text if not c.isspace() and not c.isalnum() and c not in SKIN_TONES]
     return bool(signs) and signs[0] == STOP_SIGN and SIGNS_BESIDE.issuperset(signs)

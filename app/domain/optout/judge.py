@@ -127,6 +127,8 @@ def _judge_meaning(words: Sequence[str], model: Model) -> Judgment:
     if WISH_MEANINGS.isdisjoint(chain.from_iterable(meanings_by_word)):
         return Judgment()  # of such texts the model knows too little, and most of them are conversation
     scores = dict(zip(LABELS, score_labels(words, model), strict=True))
+    if max(scores, key=scores.__getitem__) == "none":
+        return Judgment()
     if denies_wish(words):
         scores |= {"stop": -inf, "possible": -inf} if takes_back(words) else dict.fromkeys(scores, -inf) | {"none": 0}
     for word in STRICTEST_FIRST if _may_be_obeyed(words, meanings_by_word) else ():

@@ -71,11 +71,11 @@ def cut_quotations(text: str, our_texts: Sequence[str] = ()) -> OwnWords:
     if reaction := _read_reaction(text):
         return reaction
     own = _cut_ours(text, [folded_text for folded_text in map(fold_text, our_texts) if folded_text])
-    if own != text and (bare_reaction := BARE_REACTION_PATTERN.match(own)):
+    if own == text:
+        return OwnWords(text)
+    if bare_reaction := BARE_REACTION_PATTERN.match(own):
         return OwnWords("", _is_dislike(bare_reaction))
-    return _read_reaction(own) or OwnWords(
-        own, precedes_quotation=own != text and text.lstrip().startswith(own.strip())
-    )
+    return _read_reaction(own) or OwnWords(own, precedes_quotation=text.lstrip().startswith(own.strip()))
 
 
 def _cut_lines(text: str) -> str:
