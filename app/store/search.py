@@ -35,7 +35,7 @@ NO_LIMIT = 2**31
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchPage:
     """`complete`: these are the page. Else there may be more, or none of them may belong to it."""
 
     complete: bool
@@ -67,11 +67,11 @@ async def _search_page(
 
     async def run_strategy(
         strategy: Strategy, max_rows: int, before: tuple[Any, ...] | None = before, limit: int = limit
-    ) -> Found:
+    ) -> SearchPage:
         params = Params(tenant_id)
         statement = strategy(params, filters, search, before, limit, max_rows)
         [row] = await read.fetch_rows_without_rls(statement, *params.values)
-        return Found(row["complete"], row["ids"], row.get("last"))
+        return SearchPage(row["complete"], row["ids"], row.get("last"))
 
     if not filters.in_messages and search.phone_digits:
         return (await run_strategy(_lookup_sql, NO_LIMIT)).ids
@@ -81,30 +81,30 @@ async def _search_page(
         return (await run_strategy(_walk_newest_sql, MAX_QUICK)).ids
     newest = MAX_WALK_BY_TEXT if filters.in_messages else MAX_WALK_BY_NAME
     if filters.in_messages:
-        found = await _walk_while_it_pays(run_strategy, before, limit)
-        if found.complete:
-            return found.ids
+        page = await _walk_while_it_pays(run_strategy, before, limit)
+        if page.complete:
+            return page.ids
     for strategy, max_rows in ((_lookup_sql, MAX_LOOKED_UP), (_walk_newest_sql, newest), (_lookup_sql, NO_LIMIT)):
-        found = await run_strategy(strategy, max_rows)
-        if found.complete:
+        page = await run_strategy(strategy, max_rows)
+        if page.complete:
             break
-    return found.ids
+    return page.ids
 
 
 async def _walk_while_it_pays(
-    run_strategy: Callable[..., Awaitable[Found]], before: tuple[Any, ...] | None, limit: int
-) -> Found:
+    run_strategy: Callable[..., Awaitable[SearchPage]], before: tuple[Any, ...] | None, limit: int
+) -> SearchPage:
     """Walks on from the newest threads, in growing steps: a few hits among the first threads may be all that there
     are, when words are new. Stops when hits come more seldom, or too seldom for the longest walk."""
     ids: list[str] = []
     walked, step = 0, FIRST_WALK
     while True:
-        found = await run_strategy(_walk_newest_sql, step, before, limit - len(ids))
-        are_as_frequent = 2 * len(found.ids) * walked >= len(ids) * step
-        ids, walked, before = ids + found.ids, walked + step, found.last
+        page = await run_strategy(_walk_newest_sql, step, before, limit - len(ids))
+        are_as_frequent = 2 * len(page.ids) * walked >= len(ids) * step
+        ids, walked, before = ids + page.ids, walked + step, page.last
         rest = (limit - len(ids)) * walked // (len(ids) + SPARE_HITS)
-        if found.complete or not ids or not are_as_frequent or walked + rest > MAX_WALK_BY_TEXT:
-            return Found(found.complete, ids)
+        if page.complete or not ids or not are_as_frequent or walked + rest > MAX_WALK_BY_TEXT:
+            return SearchPage(page.complete, ids)
         step = min(2 * rest, 3 * walked)
 
 

@@ -16,7 +16,7 @@ BEGIN, END = "<!-- measured -->", "<!-- end of what was measured -->"
 HEAD = "| figure | ours | beside | ratio, or ms | goal | |\n|---|---|---|---|---|---|"
 TOLD_TOGETHER = ("list", "search", "gate", "row-level security", "judging", "turns", "memory", "page")
 """Of these many rows, those that meet their goals are told in one."""
-P50_AND_P95 = re.compile(r"p50 ([\d.,]+), p95 ([\d.,]+)")
+P50_AND_P95 = re.compile(r"p50 ([\d.]+), p95 ([\d.]+)")
 
 
 ROWS_BY_PART = {
