@@ -14,12 +14,15 @@ from tests.optout.corpus import LANGUAGES, SETS_APART, read_apart, read_corpus
 MAX_WEIGHTS_SIZE = 500_000
 RECORDED = json.loads(RECORD.read_text(encoding="utf-8"))
 LOWEST = {
-    ("second", "stop precision"): 0.96, ("second", "stop recall"): 0.975,
-    ("second", "start precision"): 0.98, ("second", "start recall"): 0.945,
+    ("second", "stop precision"): 0.97, ("second", "stop recall"): 0.975,
+    ("second", "start precision"): 0.98, ("second", "start recall"): 0.95,
     ("second", "help precision"): 0.985, ("second", "help recall"): 0.975,
-    ("fourth", "stop precision"): 0.975, ("fourth", "stop recall"): 0.975,
-    ("fourth", "start precision"): 0.94, ("fourth", "start recall"): 0.94,
-    ("fourth", "help precision"): 0.97, ("fourth", "help recall"): 0.85,
+    ("fourth", "stop precision"): 0.98, ("fourth", "stop recall"): 0.98,
+    ("fourth", "start precision"): 0.94, ("fourth", "start recall"): 0.96,
+    ("fourth", "help precision"): 0.97, ("fourth", "help recall"): 0.87,
+    ("fifth", "stop precision"): 0.96, ("fifth", "stop recall"): 0.95,
+    ("fifth", "start precision"): 0.95, ("fifth", "start recall"): 0.93,
+    ("fifth", "help precision"): 0.97, ("fifth", "help recall"): 0.81,
 }  # fmt: skip
 HIGHEST = {"none flagged possible": 0.03, "none taken for stop": 0.02}
 

@@ -43,6 +43,43 @@ def test_other_words_in_small_letters_are_no_name(text: str) -> None:
     assert judge_text(text, our_texts=OURS).rule not in ("word", "first_line")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("help - mike fell", "HELP - MIKE FELL", "help - my dad fell again", "help, grandpa hit his head"),
+        *("help\ntom got hurt", "ayuda - luis herido", "aide - paul blessé", "ajuda - pedro caiu"),
+        *("cancel - emma has covid", "cancelar - joão doente", "annuler - marie malade", "cancel - Tuesday"),
+        *(
+            "remove - mercedes benz",
+            "Remove - Honda Civic",
+            "delete - old shed",
+            "start - Monday",
+            "cancel (flat tire)",
+        ),
+    ],
+)
+def test_a_note_behind_a_keyword_that_tells_of_something_else_is_no_wish(text: str) -> None:
+    assert judge_text(text, our_texts=OURS).word is None
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("help - Walter", "help"),
+        ("help - from Gus", "help"),
+        ("HELP: what is this", "help"),
+        ("HELP - my mom doesn't know what these texts are", "help"),
+        ("stop (I am not Marcus)", "stop"),
+        ("stop - not interested", "stop"),
+        ("STOP - Lakeside Roofing", "stop"),
+        ("remove - my number", "stop"),
+        ("START - Gina", "start"),
+    ],
+)
+def test_a_name_or_a_wish_behind_a_keyword_leaves_it_one(text: str, meaning: str) -> None:
+    assert label_of(judge_text(text)) == meaning
+
+
 MISTYPED = "removwr remvoer suprrimer descadstro supender terminr unsusbcribe cancell desabbonner eliminarr"
 
 

@@ -20,6 +20,7 @@ from app.domain.optout.signatures import (
     find_only_line,
     is_courtesy,
     is_name,
+    is_person,
 )
 from app.domain.optout.spelling import PLAIN, find_near, is_key_missed, split_words
 
@@ -118,8 +119,11 @@ def _read_signed(line: str) -> ControlWord | None:
     a few words only: "Cancel, Dr. Shah" and "Help, Maria" are conversation."""
     separator = SEPARATOR_PATTERN.search(line)
     name = line[separator.end() :].rstrip(")") if separator else ""
-    if separator and len(name.split()) <= MAX_WORDS_BESIDE and (is_name(name) or is_courtesy(name)):
-        return _read_line(line[: separator.start()])
+    if separator and len(name.split()) <= MAX_WORDS_BESIDE:
+        wish = line[: separator.start()]
+        is_loud = not LOUD_WORDS.isdisjoint(fold_text(wish).split())
+        if is_courtesy(name) or (is_name(name) if is_loud else is_person(name)):
+            return _read_line(wish)
     wish, _, name = line.rpartition(", ")
     may_be_signed = len(name.split()) <= MAX_WORDS_AFTER_COMMA
     is_unmistakable = may_be_signed and not LOUD_WORDS.isdisjoint(fold_text(wish).split())

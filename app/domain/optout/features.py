@@ -13,7 +13,7 @@ from zlib import crc32
 from app.domain.optout.lexicon import find_meanings, find_object, guess_meanings
 
 CLAUSE, QUESTION, COMMA, NUMBER, UNKNOWN = "|", "?", ",", "#", "X"
-MARK_MEANINGS = {".": CLAUSE, "!": CLAUSE, "\n": CLAUSE, ";": CLAUSE, ":": COMMA, ",": COMMA, "?": QUESTION}
+MARK_MEANINGS = dict.fromkeys(".!\n;", CLAUSE) | dict.fromkeys(":,()-–—", COMMA) | {"?": QUESTION}
 PAUSES = frozenset((CLAUSE, QUESTION, COMMA))
 TELLING_FACES = frozenset("🛑🖕👎😡🤬😠😤👿💩🙄✋🚫⛔❌❎✅📵🚯🔕🔇🔛😂🤣😆😅😜😉💀")
 """They wish something, or take back what was said. All others are ornaments."""

@@ -11,11 +11,12 @@ from math import inf
 
 from app.domain.optout.definitive import YES_WORDS, ControlWord, find_control_word
 from app.domain.optout.denials import denies_wish, takes_back
+from app.domain.optout.features import MARK_MEANINGS
 from app.domain.optout.folding import fold_text, unify_characters
 from app.domain.optout.lexicon import find_likely_meanings, find_meanings, find_object
 from app.domain.optout.model import LABELS, Model, explain, load_model, score_labels
 from app.domain.optout.quotations import OwnWords, cut_quotations
-from app.domain.optout.signatures import cut_device_line, cut_signature
+from app.domain.optout.signatures import FIRST_NAMES, cut_device_line, cut_signature
 from app.domain.optout.spelling import split_words
 
 VERDICTS: Mapping[str, ControlWord] = {
@@ -47,6 +48,10 @@ UNCLEAR_MEANINGS = frozenset(
     {"BACK", "BY", "CONJ", "HI", "I", "LONGER", "PLEASE", "THANKS", "THIS", "TO", "WHEN", "YES", "YOU"}
 )
 """Meanings of words that wish nothing, however many they are."""
+MIN_WORDS_OF_ACCIDENT = 4
+"""With the mark: help - mike fell."""
+ABOUT_THE_TEXTS = WISH_MEANINGS | {"ASK", "HOW", "THIS", "COST"}
+"""Meanings of words that ask about the texts."""
 MAX_LENGTH = 320
 """Of a longer text its two ends are read, a segment each: a wish may stand at the end."""
 
@@ -131,12 +136,27 @@ def _judge_meaning(words: Sequence[str], model: Model) -> Judgment:
         return Judgment()
     if denies_wish(words):
         scores |= {"stop": -inf, "possible": -inf} if takes_back(words) else dict.fromkeys(scores, -inf) | {"none": 0}
+    if _tells_of_somebody(words):
+        scores["help"] = -inf
     for word in STRICTEST_FIRST if _may_be_obeyed(words, meanings_by_word) else ():
         next_score = max(score for label, score in scores.items() if label != word)
         if scores[word] - next_score >= OBEY_MARGIN[word]:
             return Judgment(word, "meaning", find_reasons=partial(explain, words, word, model))
     doubt = max(scores["possible"], scores["stop"]) - max(scores["none"], scores["start"], scores["help"])
     return Judgment(is_possible=doubt >= POSSIBLE_MARGIN)
+
+
+def _tells_of_somebody(words: Sequence[str]) -> bool:
+    """Whether a call for help tells behind a mark what happened to somebody: help - mike fell."""
+    if len(words) < MIN_WORDS_OF_ACCIDENT or "HELP" not in find_meanings(words[0]):
+        return False
+    if words[1] == "." or words[1] not in MARK_MEANINGS:
+        return False  # behind a full stop a name may sign: Help. Jo Bell
+    told = [word for word in words[2:] if word[0].isalnum()]
+    who = next((i for i, word in enumerate(told) if "MY" not in find_meanings(word) and word != "the"), len(told))
+    rest = told[who + 1 :]
+    is_somebody = who < len(told) and (told[who] in FIRST_NAMES or "THEM" in find_meanings(told[who]))
+    return bool(rest) and is_somebody and not any(ABOUT_THE_TEXTS.intersection(find_meanings(word)) for word in rest)
 
 
 def _may_be_obeyed(words: Sequence[str], meanings_by_word: Sequence[Sequence[str]]) -> bool:

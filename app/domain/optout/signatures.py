@@ -34,9 +34,11 @@ NAME_PARTICLES = frozenset("de del la da dos von van le du and y et e of the".sp
 MEANINGS_IN_NAMES = frozenset({"WHEN", "THING", "BY", "LOCATION", "THEM", "MY", "OTHERCO"})
 NAMES_LIKE_WORDS = frozenset("sue will may paz love mercy jesus group".split())
 """Parts of names that mean something else too."""
-FIRST_NAMES = frozenset(dict(read_lists("names.txt"))["FIRST"])
+LISTS = dict(read_lists("names.txt"))
+FIRST_NAMES, BRANDS = frozenset(LISTS["FIRST"]), frozenset(LISTS["BRAND"])
 TELLING_VERBS = frozenset(
-    "is was has had have got gets feels broke died es esta fue tiene tuvo est sont etait foi tem teve ficou".split()
+    """is was has had have got gets feels broke died fell hurt fainted collapsed slipped crashed sick es esta fue tiene
+    tuvo cayo enfermo enferma herido herida est sont etait tombe blesse malade foi tem teve ficou caiu doente""".split()
 )
 """In capitals too they tell of somebody: EMMA HAS COVID."""
 MAX_SMALL_NAME_WORDS = 3
@@ -122,6 +124,13 @@ def is_name(text: str, allowed_meanings: frozenset[str] = MEANINGS_IN_NAMES) -> 
         for word in words
         if word.lower() not in NAME_PARTICLES
     )
+
+
+def is_person(text: str) -> bool:
+    """As `is_name`, but no company, no day and no make: who cancels "Tuesday" or removes a "Honda Civic" wishes
+    something else than who signs."""
+    words = {fold_text(word) for word in re.findall(r"[^\W\d_]+", text)}
+    return BRANDS.isdisjoint(words) and (is_name(text, frozenset({"THEM"})) or FIRST_NAMES.issuperset(words))
 
 
 def _is_known_name(words: Sequence[str]) -> bool:

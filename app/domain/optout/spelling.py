@@ -25,8 +25,9 @@ PAIRS: Mapping[tuple[str, str], tuple[str, ...]] = {
 CLITIC_PATTERN = re.compile(rf"(?<=\w)[{APOSTROPHES}](?=(?:t|s|re|ll|ve|d|m|em|all)\b)", re.IGNORECASE)
 """The apostrophe before an English ending (don't). Others stand between words (m'écrire)."""
 APOSTROPHE_PATTERN = re.compile(f"[{APOSTROPHES}]")
-TOKEN_PATTERN = re.compile(r"[^\W_]+|[?!.,;:\n]|[^\w\s\"()\-/@#&*+=<>\[\]{}|~`^$%\\“”„«»‹›…‘’'¿¡–—•]")
-MARKS = frozenset("?!.,;:\n")
+TOKEN_PATTERN = re.compile(r"[^\W_]+|[?!.,;:\n()]|[-–—](?=\s)|[^\w\s\"()\-/@#&*+=<>\[\]{}|~`^$%\\“”„«»‹›…‘’'¿¡–—•]")
+"""Words, marks and signs. A dash before a blank is a mark: cancel - Tuesday."""
+MARKS = frozenset("?!.,;:\n()-–—")
 KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 LETTER_OF_DIGIT = str.maketrans("013457$", "oieasts")
 DOLLAR_IN_WORD = re.compile(r"\$(?=[^\W\d_])")
