@@ -7,15 +7,15 @@ from app.store import counting, hour_counts
 from app.store.counting import MAX_WAIT
 from app.store.engine import Database
 
-DAYS_PER_LOOK = 20
+COUNTS_PER_LOOK = 20
 """Then it looks at the events again."""
 
 
 async def count_figures(database: Database) -> bool:
     """Reads new events and counts hours that are due. Returns whether there may be more to do."""
     has_more_events = await _read_events(database)
-    for _ in range(DAYS_PER_LOOK):
-        if not await _count_next_day(database):
+    for _ in range(COUNTS_PER_LOOK):
+        if not await _count_due(database):
             return has_more_events
     return True
 
@@ -30,16 +30,16 @@ async def count_all(database: Database, *, anew: bool) -> int:
     while await _read_events(database):
         pass
     hours = 0
-    while counted_count := await _count_next_day(database, MAX_WAIT, started_at):
+    while counted_count := await _count_due(database, MAX_WAIT, started_at):
         hours += counted_count
     return hours
 
 
-async def _count_next_day(
+async def _count_due(
     database: Database, within: timedelta = timedelta(0), counted_before: datetime | None = None
 ) -> int:
     async with database.system_tx(plan_now=True) as tx:
-        return await hour_counts.count_next_day(tx, within, counted_before)
+        return await hour_counts.count_due(tx, within, counted_before)
 
 
 async def _read_events(database: Database) -> bool:

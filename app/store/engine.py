@@ -43,6 +43,7 @@ BEGIN_READ_SQL = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 BATCH_LOCK_TIMEOUT = "250ms"
 """How long a batch waits for a lock. After that, its entries run one by one."""
 PLAN_NOW_SQL = "SET LOCAL plan_cache_mode = force_custom_plan; "
+GENERIC_PLANS_SQL = "SET LOCAL plan_cache_mode = force_generic_plan"
 LEAVE_ROW_SECURITY_SQL = """
 SELECT current_setting('role') AS role, set_config('role', $1, true),
        set_config('plan_cache_mode', 'force_custom_plan', true),
@@ -146,6 +147,13 @@ class Tx(ReadTx):
 
     async def execute(self, sql: str, *args: Any) -> None:
         await self._connection.execute(sql, *args)
+
+    async def prepare_now(self, sql: str) -> Callable[..., Awaitable[Any]]:
+        """Returns what runs the statement, to be called several times: its first run plans it for the present
+        table sizes, and the others use that plan. From now on the transaction has generic plans."""
+        await self._connection.execute(GENERIC_PLANS_SQL)
+        statement = await self._connection.prepare(sql)
+        return statement.fetch  # type: ignore[no-any-return]  # asyncpg's
 
     async def execute_planned_now(self, sql: str, *args: Any) -> None:
         """As `fetch_planned_now`, for a statement that returns nothing."""

@@ -2,37 +2,35 @@
 (docs/decisions/0044-figures-are-counted-hours.md)."""
 
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import get_args
 
 from app.domain import ids
 from app.domain.ids import IdKind
 from app.domain.turns import ClosedState
+from app.store.connections import loop_time
 from app.store.counting import DAY_LEVEL, HOUR, TenantHour
 from app.store.engine import Tx
 from app.store.thread_filters import NEWEST_TURN_SQL, SENT_SQL
 
 # The mark is taken away first: whoever sets it again meanwhile waits for the count, and it counts.
-IS_DUE_SQL = """
-h.due_at <= clock_timestamp() + $1::interval AND (h.counted_at < $2 OR h.counted_at IS NULL OR $2 IS NULL)
-"""
-CLAIM_HOURS_SQL = f"""
-WITH first AS (
-    SELECT h.tenant_id, date_trunc('day', h.hour, 'UTC') AS day FROM figure_hours h
-    WHERE {IS_DUE_SQL} ORDER BY h.due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+CLAIM_HOURS_SQL = """
+WITH locked AS (
+    SELECT tenant_id, hour, due_at, took FROM figure_hours
+    WHERE due_at <= clock_timestamp() + $2::interval AND (counted_at < $3 OR counted_at IS NULL OR $3 IS NULL)
+    ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ), due AS (
-    SELECT h.tenant_id, h.hour FROM figure_hours h JOIN first f
-        ON h.tenant_id = f.tenant_id AND h.hour >= f.day AND h.hour < f.day + interval '24 hours'
-    WHERE {IS_DUE_SQL} FOR UPDATE OF h SKIP LOCKED
+    SELECT tenant_id, hour, sum(took) OVER (ORDER BY due_at, tenant_id, hour) - took AS took_before FROM locked
 )
 UPDATE figure_hours h SET due_at = NULL, counted_at = clock_timestamp()
-FROM due WHERE h.tenant_id = due.tenant_id AND h.hour = due.hour
+FROM due WHERE h.tenant_id = due.tenant_id AND h.hour = due.hour AND due.took_before < $4::interval
 RETURNING h.tenant_id, h.hour
 """
+HOURS_AT_ONCE = 20
+TIME_AT_ONCE = timedelta(milliseconds=100)
 LEVELS = ("full", "tenant", "campaign", "agent")
 DELETE_SUMS_SQL = "DELETE FROM figures WHERE tenant_id = $1 AND hour = $2 AND level = ANY ($3)"
-RECORD_TIME_SQL = """
-UPDATE figure_hours SET took = clock_timestamp() - counted_at WHERE tenant_id = $1 AND hour = ANY ($2)
-"""
+RECORD_TIME_SQL = "UPDATE figure_hours SET took = $3 WHERE tenant_id = $1 AND hour = ANY ($2)"
 CLOSED_SQL = f"IN ({', '.join(repr(state) for state in get_args(ClosedState))})"
 TEXTS_SQL = f"""texts AS (
     SELECT t.campaign_id, t.our_number, u.sms_agent_id, m.source, m.currency, u.experiment_id || '.' || u.side AS side,
@@ -165,17 +163,24 @@ WITH counted AS (
 COUNTED_KINDS: tuple[IdKind, ...] = ("msg", "int", "turn", "evt")
 
 
-async def count_next_day(tx: Tx, within: timedelta = timedelta(0), counted_before: datetime | None = None) -> int:
-    """Counts the hours of a day that are due within this time, and were not counted since `counted_before`, and sums
-    up the day. Returns how many hours there were. A transaction counts one day of one tenant: it keeps the tenant's
-    row from being locked until it ends."""
-    hours = await tx.fetch(TenantHour, CLAIM_HOURS_SQL, within, counted_before)
-    for item in hours:
-        await tx.execute(DELETE_SUMS_SQL, item.tenant_id, item.hour, LEVELS)
-        await tx.execute(COUNT_HOUR_SQL, item.tenant_id, item.hour, *_list_bounds(item.hour))
-    if hours:
-        await sum_day(tx, hours[0].tenant_id, hours[0].day)
-        await tx.execute(RECORD_TIME_SQL, hours[0].tenant_id, [item.hour for item in hours])
+async def count_due(tx: Tx, within: timedelta = timedelta(0), counted_before: datetime | None = None) -> int:
+    """Counts some of the hours that are due within this time, and were not counted since `counted_before`, and sums up
+    their days. Returns how many hours there were; 0: none is due.
+
+    Until `tx` ends, the rows of their tenants cannot be locked: so it counts only as much as last took
+    `TIME_AT_ONCE`."""
+    hours = await tx.fetch(TenantHour, CLAIM_HOURS_SQL, HOURS_AT_ONCE, within, counted_before, TIME_AT_ONCE)
+    if not hours:
+        return 0
+    count_hour = await tx.prepare_now(COUNT_HOUR_SQL)  # to plan it takes longer than to count a usual hour
+    for (tenant_id, day), hours_of_day in groupby(sorted(hours), lambda item: (item.tenant_id, item.day)):
+        begun_at, counted_hours = loop_time(), [item.hour for item in hours_of_day]
+        for hour in counted_hours:
+            await tx.execute(DELETE_SUMS_SQL, tenant_id, hour, LEVELS)
+            await count_hour(tenant_id, hour, *_list_bounds(hour))
+        await sum_day(tx, tenant_id, day)
+        took = timedelta(seconds=(loop_time() - begun_at) / len(counted_hours))
+        await tx.execute(RECORD_TIME_SQL, tenant_id, counted_hours, took)
     return len(hours)
 
 

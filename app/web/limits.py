@@ -98,10 +98,8 @@ class Edge:
                     MutableHeaders(scope=event).update(more_headers)
             await send(event)
 
-        with (
-            structlog.contextvars.bound_contextvars(request_id=request_id),
-            _record_span(scope, method, headers) as note,
-        ):
+        log_tokens = structlog.contextvars.bind_contextvars(request_id=request_id)
+        with _record_span(scope, method, headers) as note:
             try:
                 await self._pass_request(scope, headers, receive, send_answer)
             except Exception as error:
@@ -113,6 +111,7 @@ class Edge:
             finally:
                 note(_find_route(scope), status)
                 _record_request(scope, method, status, time.perf_counter() - started_at)
+                structlog.contextvars.reset_contextvars(**log_tokens)
 
     async def _pass_request(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
         bodiless = "content-length" not in headers and "transfer-encoding" not in headers

@@ -16,7 +16,7 @@ from app.resources import Resources
 from app.store import tenant_rows
 from app.store.counting import HOUR, MAX_WAIT, TenantHour, mark_due
 from app.store.engine import Database, Tx
-from app.store.hour_counts import count_next_day
+from app.store.hour_counts import count_due
 from tests.flows.figure_history import BEGIN, History, count_by_hand, count_now, id_at, list_figures
 from tests.makers import Data, Tenant
 from tests.test_cells import other
@@ -76,7 +76,7 @@ async def test_workers_that_count_hours_of_the_same_day_sum_it_up_one_after_the_
 
     async def count_hour(tx: Tx, hour: datetime) -> int:
         await mark_due(tx, [TenantHour(tenant.tenant_id, hour)])
-        return await count_next_day(tx, MAX_WAIT)
+        return await count_due(tx, MAX_WAIT)
 
     async def count_next_hour() -> int:
         async with database.system_tx() as tx:
