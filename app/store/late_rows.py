@@ -30,6 +30,7 @@ from app.store.tenant_rows import (
     RowBatch,
     RowWriter,
     Sums,
+    act_as_login,
     allow_long,
     compared_sql,
     count_rows,
@@ -83,19 +84,16 @@ SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND pg_backend_pid() = ANY (pg_blocking_pids(pid))
 """
 CANCEL_TRIES = 20
-SET_ROLE_SQL = "SELECT set_config('role', $1, true)"
 
 
 async def cancel_waiting(tx: Tx) -> None:
     """Ends what waits for the rows that `tx` has locked. It would find no rows when they are deleted, and take a
     receipt for one of nobody's text; so it fails and is tried again where the rows are now."""
-    role = await tx.fetch_value("SELECT current_setting('role')")
-    await tx.fetch_value(SET_ROLE_SQL, "none")  # only who opened a connection may cancel what runs on it
-    for _ in range(CANCEL_TRIES):
-        if not await tx.fetch_value(CANCEL_WAITING_SQL):
-            break
-        await asyncio.sleep(0.1)
-    await tx.fetch_value(SET_ROLE_SQL, role)
+    async with act_as_login(tx):  # only who opened a connection may cancel what runs on it
+        for _ in range(CANCEL_TRIES):
+            if not await tx.fetch_value(CANCEL_WAITING_SQL):
+                break
+            await asyncio.sleep(0.1)
 
 
 HAS_CLAIMED_SQL = "SELECT EXISTS (SELECT FROM outbox WHERE tenant_id = $1 AND lease IS NOT NULL)"

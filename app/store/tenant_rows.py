@@ -10,6 +10,7 @@ import json
 import time
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -171,6 +172,21 @@ class EventPlaces:
         return {"transaction": str(transaction), "event_id": event_id}
 
 
+SET_ROLE_SQL = "SELECT set_config('role', $1, true)"
+
+
+@asynccontextmanager
+async def act_as_login(tx: Tx) -> AsyncIterator[None]:
+    """As who opened the connection: who may do what the roles of the service may not."""
+    role = await tx.fetch_value("SELECT current_setting('role')")
+    await tx.fetch_value(SET_ROLE_SQL, "none")
+    yield
+    await tx.fetch_value(SET_ROLE_SQL, role)
+
+
+SEEMS_EMPTY_SQL = "SELECT reltuples <= 0 FROM pg_class WHERE oid = $1::text::regclass"
+
+
 class RowWriter:
     """Stores the rows of one tenant in the order of `read_rows`, in one transaction. `finish` ends it."""
 
@@ -191,6 +207,8 @@ class RowWriter:
         if batch.table == "tenants":
             self._begin_epoch(json.loads(batch.rows[0])["feed_epoch"])
         new_rows = await self._insert(batch)
+        if len(batch.rows) == ROWS_A_BATCH:
+            await self._analyze(batch.table)
         if batch.table == "tenant_events":
             self._places.add([_read_place(row) for row in batch.rows], sorted(row["event_id"] for row in new_rows))
 
@@ -214,6 +232,13 @@ class RowWriter:
         await self._tx.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for table in WRITTEN_BY_TRIGGERS:
             await self._tx.fetch_rows(f"DELETE FROM {table} WHERE tenant_id = $1", self._tenant_id)
+
+    async def _analyze(self, table: str) -> None:
+        """A table that was empty when autovacuum last looked is taken for empty until the commit: then each check of a
+        foreign key reads all rows of the tenant. Who does not own the table cannot help it."""
+        if await self._tx.fetch_value(SEEMS_EMPTY_SQL, table):
+            async with act_as_login(self._tx):
+                await self._tx.execute(f"ANALYZE {table}")
 
     def _begin_epoch(self, former_epoch: int) -> None:
         self._former_epoch, self._epoch = former_epoch, max(int(time.time()), former_epoch + 1)
