@@ -92,7 +92,7 @@ class Thread:
 
 
 THREAD_COLUMNS_SQL = f"""
-SELECT t.tenant_id, t.interaction_id, t.our_number, t.lead_phone, t.lead_id, t.campaign_id, t.status,
+       t.tenant_id, t.interaction_id, t.our_number, t.lead_phone, t.lead_id, t.campaign_id, t.status,
        t.agent_mode, t.last_seq, t.unread_count, t.last_message_at, t.last_preview, t.last_direction,
        t.summary, t.created_at, t.updated_at, t.paused_until, t.paused_reason,
        t.paused_until > clock_timestamp() AS agent_paused,
@@ -138,7 +138,7 @@ LEFT JOIN LATERAL (  -- our last text: the newest one, or another look for it
 ) last_sent ON true
 WHERE t.tenant_id = $1
 """
-THREADS_SQL = f"{THREAD_COLUMNS_SQL} FROM interactions t {THREAD_JOINS_SQL}"
+THREADS_SQL = f"SELECT {THREAD_COLUMNS_SQL} FROM interactions t {THREAD_JOINS_SQL}"
 
 GET_THREAD_SQL = f"{THREADS_SQL} AND t.interaction_id = $2"
 
@@ -180,7 +180,7 @@ async def list_page(
     params = Params(tenant_id)
     page_sql, key = build_page_sql(params, filters, before, limit)
     statement = f"""WITH page AS MATERIALIZED ({page_sql})
-{THREAD_COLUMNS_SQL} FROM page JOIN interactions t ON {key} {THREAD_JOINS_SQL} {order_sql(filters.is_by_waiting)}"""
+SELECT {THREAD_COLUMNS_SQL} FROM page JOIN interactions t ON {key} {THREAD_JOINS_SQL} {order_sql(filters.is_by_waiting)}"""
     return await read.fetch(Thread, statement, *params.values)
 
 
