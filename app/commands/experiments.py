@@ -37,8 +37,8 @@ async def stop(tx: Tx, caller: Caller, experiment_id: str, kept_side: Side) -> E
 async def _require_free(tx: Tx, caller: Caller, sms_agent_id: str, except_id: str | None) -> None:
     """Locks the agent: experiments of one agent start one after the other."""
     await lock_row(tx, caller, SmsAgent, sms_agent_id)
-    found = await experiments.get_of_agent(tx, caller.tenant_id, sms_agent_id)
-    if found and found.kept_side != "a" and found.experiment_id != except_id:
+    other = await experiments.get_of_agent(tx, caller.tenant_id, sms_agent_id)
+    if other and other.kept_side != "a" and other.experiment_id != except_id:
         details = ["smsAgentId: has another A/B test; stop it and keep side A first"]
         raise AlreadyExists("This agent has an A/B test that is in force.", details=details)
 

@@ -17,7 +17,7 @@ from app.wire.client import Wire
 FIRST_WAIT, WAIT = timedelta(hours=1), timedelta(hours=6)
 LOOKBACK = timedelta(days=1)
 """A price may come so long after its text."""
-REST = timedelta(minutes=10)
+PAUSE = timedelta(minutes=10)
 """A long list goes on after it, so that other accounts have their turn."""
 LEASE = timedelta(minutes=5)
 """Renewed with each page."""
@@ -59,7 +59,7 @@ class PriceFetcher:
             if must_stop():
                 return await self._postpone(fetch, timedelta())
         # Where no page was read, what the carrier had named is no page of its list.
-        await self._postpone(fetch, REST, begins_anew=next_page == fetch.next_page)
+        await self._postpone(fetch, PAUSE, begins_anew=next_page == fetch.next_page)
 
     async def _postpone(self, fetch: ClaimedPriceFetch, wait: timedelta, *, begins_anew: bool = False) -> None:
         async with self._database.tenant_tx(fetch.tenant_id) as tx:

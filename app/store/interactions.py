@@ -180,7 +180,8 @@ async def list_page(
     params = Params(tenant_id)
     page_sql, key = build_page_sql(params, filters, before, limit)
     statement = f"""WITH page AS MATERIALIZED ({page_sql})
-SELECT {THREAD_COLUMNS_SQL} FROM page JOIN interactions t ON {key} {THREAD_JOINS_SQL} {order_sql(filters.is_by_waiting)}"""
+SELECT {THREAD_COLUMNS_SQL} FROM page JOIN interactions t ON {key} {THREAD_JOINS_SQL}
+{order_sql(filters.is_by_waiting)}"""
     return await read.fetch(Thread, statement, *params.values)
 
 

@@ -97,15 +97,15 @@ async def _walk_while_it_pays(
     """Walks on from the newest threads, in growing steps: a few hits among the first threads may be all that there
     are, when words are new. Stops when hits come more seldom, or too seldom for the longest walk."""
     ids: list[str] = []
-    walked, step = 0, FIRST_WALK
+    walked_count, step = 0, FIRST_WALK
     while True:
         page = await run_strategy(_walk_newest_sql, step, before, limit - len(ids))
-        are_as_frequent = 2 * len(page.ids) * walked >= len(ids) * step
-        ids, walked, before = ids + page.ids, walked + step, page.last
-        rest = (limit - len(ids)) * walked // (len(ids) + SPARE_HITS)
-        if page.complete or not ids or not are_as_frequent or walked + rest > MAX_WALK_BY_TEXT:
+        are_as_frequent = 2 * len(page.ids) * walked_count >= len(ids) * step
+        ids, walked_count, before = ids + page.ids, walked_count + step, page.last
+        remaining_count = (limit - len(ids)) * walked_count // (len(ids) + SPARE_HITS)
+        if page.complete or not ids or not are_as_frequent or walked_count + remaining_count > MAX_WALK_BY_TEXT:
             return SearchPage(page.complete, ids)
-        step = min(2 * rest, 3 * walked)
+        step = min(2 * remaining_count, 3 * walked_count)
 
 
 async def _add_of_clients(
