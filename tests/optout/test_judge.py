@@ -75,6 +75,7 @@ def test_a_copied_instruction_is_a_wish(text: str) -> None:
     [
         "s t o p", "S.T.O.P.", "a-l-t-o", "stooop", "STOPSTOP", "st0p", "sotp", "removeme", "un subscribe", "opt ou",
         "unsubcribe me pls", "nomastextos", "ＳＴＯＰ", "ѕtор", "st\u200bop", "opt oit",
+        "un - subscribe", "un- subscribe", "un (subscribe", "opt - out", "sto - p", "unsub – scribe me",
     ],
 )  # fmt: skip
 def test_a_word_in_any_dress_counts(text: str) -> None:

@@ -80,6 +80,44 @@ def test_a_name_or_a_wish_behind_a_keyword_leaves_it_one(text: str, meaning: str
     assert label_of(judge_text(text)) == meaning
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("END - Bill", "QUIT - Billy Ray", "CANCELAR - Luis Cárdenas", "END - Jean Price", "quit - April Jones"),
+        *("REVOKE - John Ford", "opt out - June Carter", "OPT OUT - Lakeside Roofing", "opt-out - Mercedes Lopez"),
+        *("take me off - Heather Banks", "CANCEL - May Lee", "END - John Smith (555) 123-4567"),
+        *("STOP\nJohn Hurt", "STOP - Dr. Fell", "stop, John Hurt", "Opt out - John Fell"),
+    ],
+)
+def test_a_name_that_is_a_thing_a_month_or_a_verb_signs_too(text: str) -> None:
+    judgment = judge_text(text)
+    assert (judgment.word, judgment.rule) == ("stop", "first_line")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("cancel - bill", "CANCEL - BILL", "cancel - April", "Cancel - May", "Cancel - Bill Payment", "cancel - 3"),
+        *("cancel - June Class", "Cancel - Mike's House", "Cancel - John Tuesday", "quit - coffee", "start - Monday"),
+        *("STOP - EMMA HAS COVID", "STOP\nEMMA FELL", "CANCEL - MIKE FELL", "cancel - a friend got me another one"),
+        *("cancel - maria 10 - 11.30", "cancel - 5551234567"),
+    ],
+)
+def test_a_thing_or_a_month_alone_is_no_name(text: str) -> None:
+    assert judge_text(text).rule not in ("word", "first_line")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("help - mike jones", "help, bob here", "Help - John Smith, 555-1234", "help - john smith", "Help, Maria"),
+        *("ayuda - maria lopez", "help - mike price", "help - luis de la cruz", "help - john smith 555-1234"),
+    ],
+)
+def test_who_signs_a_call_for_help_is_answered(text: str) -> None:
+    assert judge_text(text).word == "help"
+
+
 MISTYPED = "removwr remvoer suprrimer descadstro supender terminr unsusbcribe cancell desabbonner eliminarr"
 
 

@@ -15,10 +15,13 @@ from app.domain.optout.lists import read_phrases
 from app.domain.optout.signatures import (
     COURTESY,
     FAREWELL_PATTERN,
+    PHONE_PATTERN,
     SEPARATOR_PATTERN,
     STOP_SIGN,
+    THEM,
     find_only_line,
     is_courtesy,
+    is_loud,
     is_name,
     is_person,
 )
@@ -84,7 +87,6 @@ MAX_WORDS_ADDRESSED = 8
 MAX_WORDS_OF_WISH = 3
 WORDS_BESIDE_OUR_NAME = frozenset("from to of the all text texts message messages sms alerts please thanks now".split())
 NAME_PATTERN = re.compile(r"[A-ZÀ-Ý][\w'’&-]*(?:[ ](?:&|and|of|the|de|del|y|et|e)?[ ]?[A-ZÀ-Ý0-9][\w'’&-]*)*")
-LOUD_WORDS = frozenset("stop stopall unsubscribe optout alto baja arret sair".split())
 
 SIGNS_BESIDE = frozenset("🛑📱📵💬📲✉📩❌🙏😊❤🌞🏠🙂!.")
 WORD_OF_SIGN = {STOP_SIGN: "stop", "🚫": "no", "❌": "no", "⛔": "no"}
@@ -118,16 +120,14 @@ def _read_signed(line: str) -> ControlWord | None:
     """The control word before a name in the same line: STOP - Maria Keller. Behind a comma a name signs
     a few words only: "Cancel, Dr. Shah" and "Help, Maria" are conversation."""
     separator = SEPARATOR_PATTERN.search(line)
-    name = line[separator.end() :].rstrip(")") if separator else ""
+    name = PHONE_PATTERN.sub("", line[separator.end() :].rstrip(")").strip()) if separator else ""
     if separator and len(name.split()) <= MAX_WORDS_BESIDE:
         wish = line[: separator.start()]
-        is_loud = not LOUD_WORDS.isdisjoint(fold_text(wish).split())
-        if is_courtesy(name) or (is_name(name) if is_loud else is_person(name)):
+        if is_courtesy(name) or (is_name(name, loud=True) if is_loud(wish) else is_person(name)):
             return _read_line(wish)
     wish, _, name = line.rpartition(", ")
     may_be_signed = len(name.split()) <= MAX_WORDS_AFTER_COMMA
-    is_unmistakable = may_be_signed and not LOUD_WORDS.isdisjoint(fold_text(wish).split())
-    is_signed = is_unmistakable and is_name(name.rstrip(". "), frozenset({"THEM"}))
+    is_signed = may_be_signed and is_loud(wish) and is_name(name.rstrip(". "), THEM, loud=True)
     return "stop" if is_signed and _read_line(wish) == "stop" else None
 
 
@@ -138,8 +138,8 @@ def _read_addressed(line: str, split: Sequence[str], our_texts: Sequence[str]) -
         if _names_us(name, our_texts):
             return word
     wish, *rest = line.split()
-    is_loud = wish.isupper() and _unify(fold_text(wish)) in LOUD_WORDS and bool(rest) and not rest[0].isupper()
-    return "stop" if is_loud and is_name(" ".join(rest), frozenset({"THING"})) else None
+    is_addressed = wish.isupper() and is_loud(_unify(fold_text(wish))) and bool(rest) and not rest[0].isupper()
+    return "stop" if is_addressed and is_name(" ".join(rest), frozenset({"THING"})) else None
 
 
 def may_address_us(text: str) -> bool:

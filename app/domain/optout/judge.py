@@ -16,7 +16,7 @@ from app.domain.optout.folding import fold_text, unify_characters
 from app.domain.optout.lexicon import find_likely_meanings, find_meanings, find_object
 from app.domain.optout.model import LABELS, Model, explain, load_model, score_labels
 from app.domain.optout.quotations import OwnWords, cut_quotations
-from app.domain.optout.signatures import FIRST_NAMES, cut_device_line, cut_signature
+from app.domain.optout.signatures import FIRST_NAMES, NAME_PARTICLES, TELLING_VERBS, cut_device_line, cut_signature
 from app.domain.optout.spelling import split_words
 
 VERDICTS: Mapping[str, ControlWord] = {
@@ -52,6 +52,8 @@ MIN_WORDS_OF_ACCIDENT = 4
 """With the mark: help - mike fell."""
 ABOUT_THE_TEXTS = WISH_MEANINGS | {"ASK", "HOW", "THIS", "COST"}
 """Meanings of words that ask about the texts."""
+MEANINGS_LIKE_SURNAMES = frozenset({"THING", "WHEN", "LOCATION"})
+"""They tell nothing of somebody: help - mike price."""
 MAX_LENGTH = 320
 """Of a longer text its two ends are read, a segment each: a wish may stand at the end."""
 
@@ -154,9 +156,11 @@ def _tells_of_somebody(words: Sequence[str]) -> bool:
         return False  # behind a full stop a name may sign: Help. Jo Bell
     told = [word for word in words[2:] if word[0].isalnum()]
     who = next((i for i, word in enumerate(told) if "MY" not in find_meanings(word) and word != "the"), len(told))
-    rest = told[who + 1 :]
+    rest = [word for word in told[who + 1 :] if word not in NAME_PARTICLES]
     is_somebody = who < len(told) and (told[who] in FIRST_NAMES or "THEM" in find_meanings(told[who]))
-    return bool(rest) and is_somebody and not any(ABOUT_THE_TEXTS.intersection(find_meanings(word)) for word in rest)
+    meanings_of_rest = frozenset(chain.from_iterable(map(find_meanings, rest)))
+    is_told = not TELLING_VERBS.isdisjoint(rest) or not MEANINGS_LIKE_SURNAMES.issuperset(meanings_of_rest)
+    return is_somebody and is_told and ABOUT_THE_TEXTS.isdisjoint(meanings_of_rest)
 
 
 def _may_be_obeyed(words: Sequence[str], meanings_by_word: Sequence[Sequence[str]]) -> bool:

@@ -15,6 +15,8 @@ SIGNATURE_START = re.compile(
     re.IGNORECASE,
 )
 CONTACT_PATTERN = re.compile(r"@\w+\.\w|https?://|www\.|\d{3}\W{0,2}\d{4}|\b\w+\.(?:com|net|org)\b", re.IGNORECASE)
+PHONE_PATTERN = re.compile(r"[,\s]+[+(]*\d(?:[\s().-]{0,2}\d){6,14}$")
+"""Behind a name: John Smith, 555-1234."""
 SEPARATOR_PATTERN = re.compile(r"\s[-–—~|]+\s?|\s?[-–—~|]+\s|\s*\(")
 DEVICE_PATTERN = re.compile(
     r"(?:(?:^|[\n\-–—~|(*]|(?<=[,.!?;:]))\s*|(?P<blank>\s+))"
@@ -34,13 +36,18 @@ NAME_PARTICLES = frozenset("de del la da dos von van le du and y et e of the".sp
 MEANINGS_IN_NAMES = frozenset({"WHEN", "THING", "BY", "LOCATION", "THEM", "MY", "OTHERCO"})
 NAMES_LIKE_WORDS = frozenset("sue will may paz love mercy jesus group".split())
 """Parts of names that mean something else too."""
+THEM = frozenset({"THEM"})
+MEANINGS_IN_SURNAMES = MEANINGS_IN_NAMES - {"WHEN"}
 LISTS = dict(read_lists("names.txt"))
-FIRST_NAMES, BRANDS = frozenset(LISTS["FIRST"]), frozenset(LISTS["BRAND"])
+FIRST_NAMES, THINGS, MONTHS, BRANDS = (frozenset(LISTS[name]) for name in ("FIRST", "THING", "MONTH", "BRAND"))
+LOUD_PATTERN = re.compile(r"\b(?:stop|stopall|unsubscribe|opt ?out|revoke|alto|baja|arret|sair)\b")
+"""Folded words that are hardly said of anything else than texts: whatever looks like a name behind them is one."""
 TELLING_VERBS = frozenset(
     """is was has had have got gets feels broke died fell hurt fainted collapsed slipped crashed sick es esta fue tiene
     tuvo cayo enfermo enferma herido herida est sont etait tombe blesse malade foi tem teve ficou caiu doente""".split()
 )
-"""In capitals too they tell of somebody: EMMA HAS COVID."""
+"""They tell of somebody: EMMA HAS COVID. Behind a loud word they may be a surname: STOP - John Hurt."""
+POSSESSION_PATTERN = re.compile(r"['’]s\b", re.IGNORECASE)
 MAX_SMALL_NAME_WORDS = 3
 FAREWELL_PATTERN = re.compile(
     r"(?:\b(?:and |y |et |e ))?\b(?:have an?|que tengan?(?: una?)?|passez une?|tenham? uma?) (?:\w+ )?"
@@ -76,7 +83,11 @@ def cut_signature(text: str) -> str:
 def _is_surely_signature(line: str) -> bool:
     line = line.strip().lstrip(SIGNATURE_MARKS)
     is_contact = bool(CONTACT_PATTERN.search(line)) and len(line.split()) <= MAX_WORDS_OF_CONTACT
-    return not line or is_courtesy(line) or is_contact or is_name(line, frozenset({"THEM"}))
+    return not line or is_courtesy(line) or is_contact or is_name(line, THEM)
+
+
+def is_loud(wish: str) -> bool:
+    return LOUD_PATTERN.search(fold_text(wish)) is not None
 
 
 def find_only_line(text: str) -> str | None:
@@ -87,7 +98,8 @@ def find_only_line(text: str) -> str | None:
     first, last = 0, len(lines)
     while last - first > 1 and is_courtesy(lines[first]):
         first += 1
-    while last - first > 1 and is_signature(lines[last - 1]):
+    loud = is_loud(lines[first])
+    while last - first > 1 and is_signature(lines[last - 1], loud):
         last -= 1
     return lines[first] if last - first == 1 else None
 
@@ -99,20 +111,25 @@ def is_courtesy(line: str) -> bool:
     return COURTESY.issuperset(FAREWELL_PATTERN.sub("", words).split())
 
 
-def is_signature(line: str) -> bool:
+def is_signature(line: str, loud: bool) -> bool:
+    """`loud`: whether it stands under a loud word."""
     line = line.strip().lstrip(SIGNATURE_MARKS)
     return bool(
-        not line or is_courtesy(line) or SIGNATURE_START.match(line) or CONTACT_PATTERN.search(line) or is_name(line)
+        not line
+        or is_courtesy(line)
+        or SIGNATURE_START.match(line)
+        or CONTACT_PATTERN.search(line)
+        or is_name(line, loud=loud)
     )
 
 
-def is_name(text: str, allowed_meanings: frozenset[str] = MEANINGS_IN_NAMES) -> bool:
+def is_name(text: str, allowed_meanings: frozenset[str] = MEANINGS_IN_NAMES, *, loud: bool = False) -> bool:
     """Whether a text looks like the name of somebody or of a company: few words, all capitalized, or known
-    first names."""
+    first names. `loud`: whether it stands behind a loud word."""
     if len(text) > LONGEST_NAME or re.search(r"[?!\d]", text):
         return False
     words = [word for word in re.findall(r"[^\W\d_]+", text) if fold_text(word) not in COURTESY]
-    if not TELLING_VERBS.isdisjoint(map(fold_text, words)):
+    if not (loud and not text.isupper()) and not TELLING_VERBS.isdisjoint(map(fold_text, words)):
         return False
     if _is_known_name(words):
         return True
@@ -128,9 +145,16 @@ def is_name(text: str, allowed_meanings: frozenset[str] = MEANINGS_IN_NAMES) -> 
 
 def is_person(text: str) -> bool:
     """As `is_name`, but no company, no day and no make: who cancels "Tuesday" or removes a "Honda Civic" wishes
-    something else than who signs."""
-    words = {fold_text(word) for word in re.findall(r"[^\W\d_]+", text)}
-    return BRANDS.isdisjoint(words) and (is_name(text, frozenset({"THEM"})) or FIRST_NAMES.issuperset(words))
+    something else than who signs. Behind a first name they are surnames: Jean Price, John Ford."""
+    words = [fold_text(word) for word in re.findall(r"[^\W\d_]+", text)]
+    first_name = next((word for word in words if word not in COURTESY), "")
+    is_title = text[:1].isupper() and not text.isupper()
+    if first_name in THINGS | MONTHS:
+        surname = text.partition(" ")[2]
+        return is_title and (is_name(surname, THEM) if surname else first_name in THINGS)
+    if first_name in FIRST_NAMES and is_title and not POSSESSION_PATTERN.search(text):
+        return is_name(text, MEANINGS_IN_SURNAMES)
+    return BRANDS.isdisjoint(words) and is_name(text, THEM)
 
 
 def _is_known_name(words: Sequence[str]) -> bool:

@@ -28,6 +28,8 @@ APOSTROPHE_PATTERN = re.compile(f"[{APOSTROPHES}]")
 TOKEN_PATTERN = re.compile(r"[^\W_]+|[?!.,;:\n()]|[-–—](?=\s)|[^\w\s\"()\-/@#&*+=<>\[\]{}|~`^$%\\“”„«»‹›…‘’'¿¡–—•]")
 """Words, marks and signs. A dash before a blank is a mark: cancel - Tuesday."""
 MARKS = frozenset("?!.,;:\n()-–—")
+TEARS = frozenset("-–—(")
+"""Marks that may stand between the two parts of a word: un - subscribe."""
 KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 LETTER_OF_DIGIT = str.maketrans("013457$", "oieasts")
 DOLLAR_IN_WORD = re.compile(r"\$(?=[^\W\d_])")
@@ -86,22 +88,28 @@ def _read_spelled(spelled: Sequence[str]) -> Iterable[str]:
 
 
 def _join_fragments(tokens: Iterable[str]) -> Iterator[str]:
-    """Mends each word, and joins two that are one word: un subscribe, sto p."""
-    before = ""
+    """Mends each word, and joins two that are one word: un subscribe, sto p, un - subscribe."""
+    before = tear = ""
     for token in tokens:
-        joined_words = PAIRS.get((before, token)) or ((before + token,) if _is_torn(before, token) else None)
+        if before and not tear and token in TEARS:
+            tear = token
+            continue
+        joined_words = PAIRS.get((before, token)) or ((before + token,) if _is_torn(before, tear, token) else None)
         if joined_words:
             yield from joined_words[:-1]
-            before = joined_words[-1]
+            before, tear = joined_words[-1], ""
             continue
-        yield from mend_word(before)
-        before = token
-    yield from mend_word(before)
+        yield from (*mend_word(before), *mend_word(tear))
+        before, tear = token, ""
+    yield from (*mend_word(before), *mend_word(tear))
 
 
-def _is_torn(before: str, token: str) -> bool:
+def _is_torn(before: str, tear: str, token: str) -> bool:
+    """Behind a mark a word that means something stands for itself: cancel - a friend did it."""
     return (
-        before + token in TYPED_WORDS and not (find_meanings(before) and find_meanings(token)) and before not in PLAIN
+        before + token in TYPED_WORDS
+        and not (find_meanings(before) and (tear or find_meanings(token)))
+        and before not in PLAIN
     )
 
 
