@@ -62,7 +62,8 @@ async def test_a_thread_is_read_though_nobody_waits_for_the_rest(
 
     async def is_read() -> bool:
         async with resources.database.system_tx() as tx:
-            return await tx.fetch_value("SELECT unread_count FROM interactions WHERE interaction_id = $1", id) == 0
+            unread_count = await tx.fetch_value("SELECT unread_count FROM interactions WHERE interaction_id = $1", id)
+            return bool(unread_count == 0)
 
     await until(is_read)
 
