@@ -92,6 +92,22 @@ def build_problem_json(problem: Problem) -> JSONResponse:
     return JSONResponse(body, problem.status, headers)
 
 
+def explain_error(error: Exception) -> Problem | None:
+    """Returns the problem of which an exception tells. None: it is unexpected."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, UNSTORABLE_ERRORS):
+        log.warning("a value cannot be stored", error=type(error).__name__)
+        return Invalid(details=["request: has a value that cannot be stored"])
+    if isinstance(error, asyncpg.ForeignKeyViolationError):
+        # A tenant that moved to another cell while the request waited: the next try comes to it there.
+        return Unavailable() if str(error.constraint_name).endswith("_tenant_id") else None
+    if isinstance(error, (asyncpg.QueryCanceledError, *DATABASE_AWAY_ERRORS)):
+        log.warning("the database is away", error=type(error).__name__)
+        return Unavailable()
+    return None
+
+
 def list_error_details(errors: list[Any]) -> list[str]:
     """Returns `field: words` for each of pydantic's errors. Values are never echoed; names of fields
     are, cut short and in printable characters."""
@@ -119,9 +135,9 @@ def _make_printable(name: object) -> str:
     return "".join(c if c.isprintable() else "?" for c in plain)
 
 
-async def _handle_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)
-    return build_problem_response(request, error)
+async def _handle_explained(request: Request, error: Exception) -> Response:
+    problem = explain_error(error)
+    return build_problem_response(request, problem) if problem else await _handle_unexpected(request, error)
 
 
 async def _replay_answer(_: Request, error: Exception) -> Response:
@@ -147,7 +163,7 @@ async def _refuse_unreadable(request: Request, problem: Problem) -> Response:
     except Problem as caller_problem:
         problem = caller_problem
     except DATABASE_AWAY_ERRORS as error:
-        return await _handle_database_away(request, error)
+        return await _handle_explained(request, error)
     return build_problem_response(request, problem)
 
 
@@ -176,37 +192,24 @@ def _list_allowed_methods(request: Request) -> list[str]:
     return sorted(allowed_methods)
 
 
-async def _handle_unstorable(request: Request, error: Exception) -> Response:
-    log.warning("a value cannot be stored", error=type(error).__name__)
-    return build_problem_response(request, Invalid(details=["request: has a value that cannot be stored"]))
-
-
-async def _handle_lost_row(request: Request, error: Exception) -> Response:
-    """A tenant that moved to another cell while the request waited: the next try comes to it there."""
-    assert isinstance(error, asyncpg.ForeignKeyViolationError)
-    if not str(error.constraint_name).endswith("_tenant_id"):
-        return await _handle_unexpected(request, error)
-    return build_problem_response(request, Unavailable())
-
-
-async def _handle_database_away(request: Request, error: Exception) -> Response:
-    log.warning("the database is away", error=type(error).__name__)
-    return build_problem_response(request, Unavailable())
-
-
 async def _handle_unexpected(request: Request, error: Exception) -> Response:
     log.error("unexpected error", exc_info=error)
     return build_problem_response(request, Internal())
 
 
 ERROR_HANDLERS: dict[type[Any], Callable[[Request, Exception], Awaitable[Response]]] = {
-    Problem: _handle_problem,
     ReplayedAnswer: _replay_answer,
     RequestValidationError: _handle_malformed,
     ValidationError: _handle_unexpected,
     HTTPException: _handle_http_exception,
-    asyncpg.ForeignKeyViolationError: _handle_lost_row,
-    asyncpg.QueryCanceledError: _handle_database_away,
-    **dict.fromkeys(UNSTORABLE_ERRORS, _handle_unstorable),
-    **dict.fromkeys(DATABASE_AWAY_ERRORS, _handle_database_away),
+    **dict.fromkeys(
+        (
+            Problem,
+            asyncpg.ForeignKeyViolationError,
+            asyncpg.QueryCanceledError,
+            *UNSTORABLE_ERRORS,
+            *DATABASE_AWAY_ERRORS,
+        ),
+        _handle_explained,
+    ),
 }

@@ -6,7 +6,9 @@ import re
 import pytest
 from playwright.async_api import Locator, ViewportSize, expect
 
+from app.domain.problems import Unavailable
 from app.resources import Resources
+from app.web.page import threads
 from tests.browser.conftest import Enter, Person
 from tests.browser.inbox import fill_inbox, fill_thread
 from tests.browser.test_in_view import LAPTOP, LARGE, PHONE, TABLET, can_write, named, picture, stands_still
@@ -163,6 +165,25 @@ async def test_without_connection_a_click_waits_and_is_followed_when_it_is_back(
     await expect(lost).to_be_hidden()
     assert await stayed()
     sam.complaints.clear()  # the browser tells of what failed
+
+
+async def test_a_page_that_failed_after_its_beginning_leads_on(
+    enter: Enter, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = f"/conversations/{(await world.send('Text 1'))['interactionId']}"
+
+    async def fail(*_: object) -> None:
+        raise Unavailable
+
+    sam = await enter(viewport=PHONE)
+    with monkeypatch.context() as patch:
+        patch.setattr(threads, "build_thread_context", fail)
+        await sam.open(here)
+        await sam.page.get_by_role("link", name="Go to the conversations").click()
+        await row(sam, "Jane Miller").wait_for()
+        await sam.open(here)
+    await sam.page.get_by_role("link", name="Try again").click()
+    await expect(sam.text("Text 1")).to_be_visible()
 
 
 async def test_without_script_links_forms_and_filters_work(enter: Enter, world: World, inbox: str) -> None:

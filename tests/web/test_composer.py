@@ -41,6 +41,17 @@ def test_times_are_offered_by_the_leads_clock_and_told_by_the_persons() -> None:
     assert {preset.own_words for preset in read("+12125550100").presets} == {""}
 
 
+def test_the_record_tells_the_end_of_a_snooze_by_the_persons_clock_and_changes_no_words_of_others() -> None:
+    shown = times.show_local_times("Sam snoozed this until 2030-12-01 09:00 UTC.", NEW_YORK)
+    assert shown == "Sam snoozed this until Sunday, 1 December 2030, 4:00 AM."
+    reason = "The agent handed over: call back 2030-12-01 09:00 UTC."
+    not_times = [
+        f"I snoozed this until {end} UTC." for end in ("2026-02-30 10:00", "2026-12-01 24:00", "0001-01-01 00:00")
+    ]
+    for text in (reason, *not_times):
+        assert times.show_local_times(text, NEW_YORK) == text
+
+
 @pytest.mark.parametrize(
     ("lead", "zone_name"),
     [

@@ -14,12 +14,14 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from app.commands.team import MAX_NOTE_LENGTH
 from app.domain import media, phones
 from app.domain.orders import MAX_TEXT_LENGTH
 from app.domain.problems import Internal, Problem
 from app.domain.words import Channel
+from app.web import problems
 from app.web.page import found_words, static_files, text_sizes, times
 from app.web.page.static_files import COMPRESSED_HEADERS, WEB_FOLDER, accepts_gzip
 
@@ -134,17 +136,26 @@ def page_in_parts(
         yield _render(request, template, "beginning", first_context).encode()
         try:
             html = _render(request, template, "rest", {**first_context, **await build_rest()})
-        except Problem as problem:
-            html = _render(request, "problem.html", "rest", {"problem": problem})
-        except Exception:
-            yield _render(request, "problem.html", "rest", {"problem": Internal()}).encode()
-            raise
+        except Exception as error:
+            problem = problems.explain_error(error)
+            html = _render(request, "problem.html", "rest", {"problem": problem or Internal()})
+            if not problem:
+                yield html.encode()
+                raise
         yield html.encode()
 
     headers = {"Content-Security-Policy": CONTENT_POLICY}
     if not accepts_gzip(request.headers):
-        return StreamingResponse(render_parts(), headers=headers, media_type="text/html")
-    return StreamingResponse(_compress(render_parts()), headers=headers | COMPRESSED_HEADERS, media_type="text/html")
+        return _PartsResponse(render_parts(), headers=headers, media_type="text/html")
+    return _PartsResponse(_compress(render_parts()), headers=headers | COMPRESSED_HEADERS, media_type="text/html")
+
+
+class _PartsResponse(StreamingResponse):
+    """Is rendered to its end when nobody listens any more, as after HEAD: else the transaction of the rest would be
+    cancelled, and its connection lost to the pool."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.stream_response(send)
 
 
 async def _compress(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

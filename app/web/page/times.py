@@ -2,14 +2,15 @@
 
 import re
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from fastapi import Request
 
 from app.domain.problems import Invalid
 
-UTC_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC")
-"""As the record of a thread says when something ends."""
+SNOOZE_END = re.compile(r"(?<= snoozed this until )\d{4}-\d\d-\d\d \d\d:\d\d UTC(?=\.$)")
+"""As the record of a thread says when a snooze ends. Times in the words of people and agents stay as they are."""
 ZONE_COOKIE = "zone"
 """The person's time zone (IANA name), set by the script in the browser."""
 TWELVE_HOUR_LANGUAGES = frozenset(
@@ -92,10 +93,15 @@ def format_when(at: datetime, zone: tzinfo) -> str:
 
 
 def show_local_times(text: str, zone: tzinfo) -> str:
-    """Returns an entry of a thread's record with its times by the person's clock."""
-    return UTC_TIME.sub(
-        lambda match: format_when(datetime.strptime(match[0], "%Y-%m-%d %H:%M UTC").replace(tzinfo=UTC), zone), text
-    )
+    """Returns an entry of a thread's record with the end of a snooze by the person's clock."""
+    return SNOOZE_END.sub(partial(_show_local_time, zone=zone), text)
+
+
+def _show_local_time(match: re.Match[str], zone: tzinfo) -> str:
+    try:
+        return format_when(datetime.strptime(match[0], "%Y-%m-%d %H:%M UTC").replace(tzinfo=UTC), zone)
+    except (ValueError, OverflowError):  # somebody wrote what looks like the record, of a time that is none
+        return match[0]
 
 
 def format_exact(at: datetime, zone: tzinfo) -> str:

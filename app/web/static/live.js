@@ -190,7 +190,7 @@ function handleVisibility() {
   restartStream();
 }
 
-if (document.body.classList.contains("app")) {
+if (isWhole()) {
   setClock(document.body);
   setUpOpened();
   updateAges();

@@ -10,6 +10,9 @@ const OWN_PARAMETERS = ["before", "canned", "lead", "who", "from"];  // of a thr
 // The answer is no part of this page: the person is signed out, the form is of another session, the thread is gone.
 class OtherPage extends Error {}
 
+// Whether the page was sent to its end: else a problem stands in the place of the list and of what is open.
+const isWhole = () => Boolean(document.getElementById("opened"));
+
 // Asks for a part of a page. Throws `OtherPage`.
 async function fetchFragment(address, fragment, options = {}) {
   const answer = await fetch(address, { ...options, headers: { "X-Fragment": fragment } });
@@ -225,7 +228,7 @@ function showTrouble(page) {
 
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href]");
-  if (!link || event.defaultPrevented || event.button || !document.body.classList.contains("app")) return;
+  if (!link || event.defaultPrevented || event.button || !isWhole()) return;
   const url = new URL(link.href);
   if (url.origin !== location.origin || !url.pathname.startsWith("/conversations")) return;
   const isFilter = link.closest("#list") && !link.closest("nav li, .new");
@@ -239,7 +242,7 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (event.defaultPrevented || !document.body.classList.contains("app")) return;
+  if (event.defaultPrevented || !isWhole()) return;
   const url = new URL(form.getAttribute("action"), location.href);
   if (!url.pathname.startsWith("/conversations")) return;
   event.preventDefault();
