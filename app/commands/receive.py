@@ -174,8 +174,8 @@ async def _complete(tx: Tx, copies: Sequence[PlacedText]) -> dict[int, list[Arri
 
 
 def _build_completion(copy: PlacedText, stored_text: IncompleteText) -> Arrival:
-    """The stored text with the data of its webhook. It is forwarded to the agent only if it was blank
-    before: any other text was forwarded when it was stored."""
+    """The stored text with the data of its webhook. Words that can be seen stay. It is forwarded to the agent only
+    if it was blank before: any other text was forwarded when it was stored."""
     route = Route(
         stored_text.lead_id,
         stored_text.campaign_id,
@@ -186,11 +186,12 @@ def _build_completion(copy: PlacedText, stored_text: IncompleteText) -> Arrival:
         our_texts=[],
     )
     arrival = _build_arrival(copy, route, stored_text.lead_id)
-    was_blank = stored_text.blank and not _is_blank(copy.text)
+    had_no_words = orders.is_blank(stored_text.text)
     return replace(
         arrival,
         message_id=stored_text.message_id,
-        is_forwardable=arrival.is_forwardable and was_blank,
+        text=arrival.text if had_no_words else stored_text.text,
+        is_forwardable=arrival.is_forwardable and had_no_words and not stored_text.has_media,
     )
 
 

@@ -274,8 +274,10 @@ class PricedText(Storable):
 
 
 @dataclass(frozen=True, slots=True)
-class PricePage:
+class PricePage(Storable):
     """A page of prices from the vendor's record, and the cursor of the next page (None: this is the last)."""
+
+    TEXTS = ("next_page",)
 
     texts: tuple[PricedText, ...]
     next_page: str | None = None

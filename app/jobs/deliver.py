@@ -143,9 +143,12 @@ class Delivery:
         except TRANSIENT_ERRORS:
             raise
         except Exception:
-            if len(settlements) == 1:
+            if len(settlements) == 1 and not batch.account_answers:
                 log.exception("a text could not be settled", message_id=settlements[0].message_id)
                 return
+            if batch.account_answers:
+                log.exception("accounts could not be judged", account_ids=list(batch.account_answers))
+                batch.account_answers.clear()  # the next answer tells it again
             for settlement in settlements:
                 await self._settle(batch, [settlement])
 

@@ -181,8 +181,7 @@ async def list_answer_accounts(tx: Tx, texts: Sequence[WordText]) -> list[Answer
 
 @dataclass(frozen=True, slots=True)
 class IncompleteText:
-    """A stored text whose webhook has not come yet. `place` is its position among those asked;
-    `blank`: neither text nor attachments are known."""
+    """A stored text whose webhook has not come yet. `place` is its position among those asked."""
 
     place: int
     tenant_id: str
@@ -192,14 +191,14 @@ class IncompleteText:
     campaign_id: str | None
     text: str
     created_at: datetime
-    blank: bool
+    has_media: bool
     suppressed: bool
     answers_short_codes: bool
 
 
 FIND_INCOMPLETE_SQL = f"""
 SELECT a.i - 1 AS place, m.tenant_id, m.message_id, m.interaction_id, m.lead_id, t.campaign_id, m.text,
-       m.created_at, m.text !~ '\\S' AND m.media = '[]' AS blank,
+       m.created_at, m.media <> '[]' AS has_media,
        {is_suppressed_sql("t.tenant_id", "t.lead_phone")} AS suppressed,
        (SELECT s.answer_short_codes FROM tenants s WHERE s.tenant_id = t.tenant_id) AS answers_short_codes
 FROM {unnest_sql(IncomingText, with_numbers=True)}
@@ -219,8 +218,7 @@ COMPLETE_SQL = f"""
 WITH asked AS (
     SELECT *, {IS_UNCLEAR_SQL} AS is_unclear FROM {unnest_sql(Arrival, with_numbers=True)}
 ), fuller AS (
-    UPDATE messages m SET incomplete = false,
-        text = CASE WHEN m.text !~ '\\S' THEN a.text ELSE m.text END,
+    UPDATE messages m SET incomplete = false, text = a.text,
         media = CASE WHEN m.media = '[]' THEN a.media::jsonb ELSE m.media END,
         forwardable = m.forwardable OR a.is_forwardable AND t.agent_mode,
         possible_opt_out = m.possible_opt_out OR a.possible_opt_out,
@@ -247,6 +245,6 @@ ORDER BY f.i
 
 
 async def complete(tx: Tx, arrivals: Sequence[Arrival]) -> list[StoredText]:
-    """Adds missing text and attachments to stored texts, in order; their `seq` stays. Those that an agent
-    gets now are collected, as in `store`. The caller has locked the threads."""
+    """Gives stored texts the arrivals' texts and the attachments that they lack, in order; their `seq` stays.
+    Those that an agent gets now are collected, as in `store`. The caller has locked the threads."""
     return await tx.fetch(StoredText, COMPLETE_SQL, *columns_of(arrivals))

@@ -14,7 +14,8 @@ from app.calls import agents
 from app.commands import dry_turns
 from app.commands.directory import require_found, require_url
 from app.domain.idempotency import IdempotencyKey, ReplayedAnswer
-from app.domain.problems import Invalid
+from app.domain.problems import IdempotencyInProgress, Invalid
+from app.domain.windows import HAND_OVER_LEASE
 from app.resources import Resources
 from app.store import directory, turns
 from app.store.dry_turns import DryTurn
@@ -82,7 +83,8 @@ async def _hand_over_once(
     resources: Resources, tenant_id: str, url: str | None, key: IdempotencyKey | None, build_turn: TurnBuilder
 ) -> TurnShape:
     """The turn that was handed over. A repeat with the same key gets the turn of the first request as it is now:
-    no transaction is open while its agent is asked, so no answer can be stored with the key."""
+    no transaction is open while its agent is asked, so no answer can be stored with the key. While the agent is
+    asked, a repeat raises `IdempotencyInProgress`; a process that died then is waited for as long as a lease."""
     try:
         async with resources.database.tenant_tx(tenant_id) as tx:
             idempotency = await claim_key(tx, tenant_id, key)
@@ -91,7 +93,11 @@ async def _hand_over_once(
             await idempotency.store_data({"turnId": dry_turn.turn_id}, 201)
     except ReplayedAnswer as first_answer:
         async with resources.database.read_tx(tenant_id) as read:
-            return await get_shape(read, tenant_id, first_answer.data["turnId"])
+            turn = await get_shape(read, tenant_id, first_answer.data["turnId"])
+        has_ended = all(attempt.outcome for attempt in turn.attempts)
+        if has_ended or datetime.now(UTC) - turn.opened_at > HAND_OVER_LEASE:
+            return turn
+        raise IdempotencyInProgress(retry_after=1) from None
     return await _post_dry_turn(resources, agent, url, dry_turn)
 
 

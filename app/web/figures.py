@@ -154,7 +154,7 @@ def parse_zone(name: str) -> ZoneInfo:
 
 def parse_dimensions(by: list[str] | None) -> list[Dimension]:
     """Raises `Invalid`."""
-    wanted = list(dict.fromkeys(require_known("by", split_values(by), DIMENSIONS) or []))
+    wanted = require_known("by", split_values(by), DIMENSIONS) or []
     if len(wanted) > MAX_DIMENSIONS:
         raise Invalid(details=[f"by: must be at most {MAX_DIMENSIONS} dimensions"])
     return [dimension for dimension in DIMENSIONS if dimension in wanted]

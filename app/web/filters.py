@@ -10,9 +10,11 @@ from typing_extensions import TypedDict
 
 from app.domain.problems import Invalid
 
-Value = Annotated[str, Field(pattern=r"[^,\s]")]
+Value = Annotated[str, Field(pattern=r"[^,\s\x1c-\x1f]")]
+"""Not blank, nor a list without items: a filter that is given selects something, and this would select everything.
+What Python strips is named, because the pattern is matched by another language."""
 Values = Annotated[list[Value] | None, Query(max_length=100)]
-"""A list that is given selects something: an empty one would select everything."""
+LeadId = Annotated[Value | None, Query(alias="leadId", max_length=64)]
 StartDate = Annotated[str | None, Query(alias="startDate")]
 EndDate = Annotated[str | None, Query(alias="endDate")]
 PhoneFilter = Annotated[str | None, Query(min_length=1, max_length=40)]
@@ -23,10 +25,11 @@ NOBODY = "nobody"
 
 
 def split_values(values: list[str] | None) -> list[str] | None:
-    """Splits `a,b` in repeated parameters; None if nothing is left."""
+    """Splits `a,b` in repeated parameters, each value once; None if nothing is left."""
     if values is None:
         return None
-    return [part.strip() for value in values for part in value.split(",") if part.strip()] or None
+    parts = [part.strip() for value in values for part in value.split(",") if part.strip()]
+    return list(dict.fromkeys(parts)) or None
 
 
 def require_known(field: str, values: list[str] | None, known_values: Sequence[str]) -> list[str] | None:

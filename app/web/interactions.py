@@ -20,7 +20,7 @@ from app.store.suppressions import PhoneKey
 from app.store.thread_filters import ThreadFilter
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TurnsCaller
 from app.web.envelope import Answer, AnyId, Body, Moment, Out
-from app.web.filters import NOBODY, CommonParams, Values, parse_instant, require_known, split_values
+from app.web.filters import NOBODY, CommonParams, LeadId, Value, Values, parse_instant, require_known, split_values
 from app.web.interaction_shapes import (
     ListedInteraction,
     WholeInteraction,
@@ -35,7 +35,7 @@ from app.web.versions import VersionedRoute, guarded_by
 router = APIRouter(prefix="/api/v1", route_class=VersionedRoute, tags=["Interactions"])
 
 
-PersonQuery = Annotated[str | None, Query(alias="personId", min_length=1, max_length=64)]
+PersonQuery = Annotated[Value | None, Query(alias="personId", max_length=64)]
 
 
 class Interactions(Out):
@@ -78,13 +78,13 @@ async def list_interactions(
     page_query: PageParams,
     common: CommonParams,
     status: Values = None,
-    lead_id: Annotated[str | None, Query(alias="leadId", max_length=64)] = None,
+    lead_id: LeadId = None,
     unread: bool | None = None,
-    search: Annotated[str | None, Query(min_length=1, max_length=100)] = None,
+    search: Annotated[Value | None, Query(max_length=100)] = None,
     within: Annotated[Literal["messages"] | None, Query(alias="in")] = None,
     view: View | None = None,
     person_id: PersonQuery = None,
-    assigned_to: Annotated[str | None, Query(alias="assignedTo", min_length=1, max_length=64)] = None,
+    assigned_to: Annotated[Value | None, Query(alias="assignedTo", max_length=64)] = None,
     opened_from: Annotated[str | None, Query(alias="openedFrom", max_length=40)] = None,
     opened_to: Annotated[str | None, Query(alias="openedTo", max_length=40)] = None,
     reached: ReachedStep | None = None,

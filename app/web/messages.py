@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, get_args
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import Field
 
 from app.commands import bulk as bulk_commands
@@ -19,7 +19,7 @@ from app.store.engine import ReadTx
 from app.store.messages import Message, MessageFilter
 from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.envelope import Answer, Out, RuleReason
-from app.web.filters import CommonParams, PhoneFilter, Values, require_known, split_values
+from app.web.filters import CommonParams, LeadId, PhoneFilter, Values, require_known, split_values
 from app.web.paging import PageParams, page_of
 from app.web.sms_shapes import OptOutDecision
 
@@ -94,7 +94,7 @@ async def list_messages(
     common: CommonParams,
     status: Values = None,
     source: Values = None,
-    lead_id: Annotated[str | None, Query(alias="leadId", max_length=64)] = None,
+    lead_id: LeadId = None,
     number: PhoneFilter = None,
     phone: PhoneFilter = None,
 ) -> Answer[MessagePage]:

@@ -17,7 +17,7 @@ from app.store.engine import ReadTx
 from app.store.turns import TurnAttempt, TurnFilter, TurnRecord
 from app.web.dependencies import ApiCaller, AppResources, TenantRead, TurnsCaller
 from app.web.envelope import Answer, Body, Out, SendableText
-from app.web.filters import CommonParams, Values, require_known, split_values
+from app.web.filters import CommonParams, LeadId, Value, Values, require_known, split_values
 from app.web.interaction_shapes import FollowUpShape
 from app.web.interactions import find_interaction
 from app.web.paging import PageParams, page_of
@@ -148,8 +148,8 @@ async def list_turns(
     common: CommonParams,
     state: Values = None,
     kind: Values = None,
-    agent_id: Annotated[str | None, Query(alias="agentId", max_length=64)] = None,
-    lead_id: Annotated[str | None, Query(alias="leadId", max_length=64)] = None,
+    agent_id: Annotated[Value | None, Query(alias="agentId", max_length=64)] = None,
+    lead_id: LeadId = None,
 ) -> Answer[ListedTurns]:
     """Lists may be repeated or comma-separated. Dates are half-open and compare `openedAt`. Without the
     attempts, which `GET /turns/{turnId}` shows. An agent's key sees the turns of its agent."""

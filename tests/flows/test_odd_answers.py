@@ -4,6 +4,7 @@ import asyncio
 import json
 import secrets
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from starlette.applications import Starlette
@@ -14,6 +15,7 @@ from starlette.routing import Route
 from app.jobs.deliver import Delivery
 from app.resources import Resources
 from app.store import text_settling
+from app.store.brakes import AccountAnswer
 from tests.flows.carrier_posts import PROVIDERS, SIGN, Post, make_credentials, open_line
 from tests.makers import Data, Tenant
 from tests.world import World, served, until
@@ -74,6 +76,7 @@ async def test_what_cannot_be_settled_keeps_nothing_else_from_it(
     )
     batch = await delivery.claim(10)
     assert batch is not None
+    batch.account_answers["odd"] = AccountAnswer(idle_world.tenant.tenant_id, "\ud800", datetime.now(UTC), None)
     good, bad = [text_settling.Settlement(*text.key, "sent", outcome="accepted") for text in batch.texts]
     await delivery._settle(batch, [replace(bad, code="\ud800"), good])
     statuses = [(await idle_world.tenant.call("GET", f"/messages/{text['messageId']}"))["status"] for text in sent]

@@ -100,7 +100,7 @@ async def test_prices_that_stand_only_in_the_carriers_record_are_fetched(
         is_first = "Page=1" not in asked[-1]
         if not is_first and len(asked) == 3:
             return JSONResponse({}, 404)
-        more = f"{MESSAGES}?PageSize=1000&Page=1" if is_first else None
+        more = f"{MESSAGES}?PageSize=1000&Page=1\0" if is_first else None
         return JSONResponse({"messages": listed[:1] if is_first else listed[1:], "next_page_uri": more})
 
     async with served(Starlette(routes=[Route(MESSAGES, list_texts)])) as url:

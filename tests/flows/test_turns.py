@@ -442,10 +442,18 @@ async def test_a_repeat_with_the_same_key_asks_the_agent_once(world: World) -> N
     turn = await world.turn_is(thread, "replied")
     replay, test = f"/turns/{turn['turnId']}/replay", f"/sms-agents/{world.smsagent['smsAgentId']}/test"
     keyed = {"Idempotency-Key": "one"}
+
+    async def repeat(_: Data) -> None:
+        early = await world.tenant.ask("POST", path, body, headers=keyed)
+        early_answers.append((early.status_code, early.json()["error"]["code"], early.headers["retry-after"]))
+
+    early_answers: list[tuple[int, str, str]] = []
+    world.agent.meanwhile = repeat
     for path, body in ((replay, {}), (test, None)):
         first, again = [await world.tenant.ask("POST", path, body, headers=keyed) for _ in range(2)]
         assert (again.status_code, again.json()) == (201, first.json())
     assert len(world.agent.told) == 3
+    assert early_answers == [(409, "IDEMPOTENCY_IN_PROGRESS", "1")] * 2
     other = await world.tenant.ask("POST", replay, {"webhookUrl": world.agent.url}, headers=keyed)
     assert other.json()["error"]["code"] == "IDEMPOTENCY_KEY_REUSED"
     unknown = await world.tenant.ask("POST", "/turns/turn_nobody/replay", {}, headers={"Idempotency-Key": "two"})

@@ -186,9 +186,15 @@ async def test_a_turn_is_replayed_beside_its_record_to_its_agent_or_another_webh
     sent_count = len(world.carrier.received(world.phone))
     world.agent.answers = [(200, {"reply": "No <b>not</b> at all."}), (500, {"error": "x"})]
     page = await sam.page(f"{here}?view=mine")
-    for _ in range(2):  # a double click
+
+    async def replay(_: Data | None = None) -> None:
         answer = await sam.submit(page, "/replay")
         assert (answer.status_code, answer.headers["location"]) == (303, f"{here}?view=mine#twins")
+
+    world.agent.meanwhile = replay  # a double click
+    await replay()
+    world.agent.meanwhile = None
+    await replay()
     kept = await sam.submit(page, "/keep")
     assert (kept.status_code, kept.headers["location"]) == (303, f"{here}?view=mine#trials")
     record = await sam.page(here)

@@ -13,13 +13,13 @@ from app.store import audit
 from app.store.audit import AuditAction, AuditFilter, AuditSubject, ListedChange
 from app.web.dependencies import AdminCaller, TenantRead
 from app.web.envelope import Answer, Out
-from app.web.filters import EndDate, StartDate, Values, parse_instant, split_values
+from app.web.filters import EndDate, StartDate, Value, Values, parse_instant, split_values
 from app.web.paging import PageParams, page_of
 
 router = APIRouter(prefix="/api/v1/audit", tags=["Settings"])
 SUBJECTS: tuple[AuditSubject, ...] = get_args(AuditSubject)
-Actor = Annotated[str | None, Query(max_length=100, description="As an entry has it, such as `person:user_…`.")]
-SubjectId = Annotated[str | None, Query(alias="subjectId", max_length=64)]
+Actor = Annotated[Value | None, Query(max_length=100, description="As an entry has it, such as `person:user_…`.")]
+SubjectId = Annotated[Value | None, Query(alias="subjectId", max_length=64)]
 
 
 class FieldChange(Out):

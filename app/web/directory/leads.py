@@ -23,7 +23,7 @@ from app.web.dependencies import ApiCaller, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted
 from app.web.directory.lead_fields import FieldFilters, GivenFields, ShownValue, Tags, parse_field_filters
 from app.web.envelope import Answer, AnyId, Body, Line, Name, Out, OwnId
-from app.web.filters import CommonParams, PhoneFilter, Values, split_values
+from app.web.filters import CommonParams, PhoneFilter, Value, Values, split_values
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams, page_of
 from app.web.problems import list_error_details
@@ -129,7 +129,7 @@ async def list_leads(
         Query(alias="isDnc", description="Leads that must not be contacted in some way, or only the others."),
     ] = None,
     search: Annotated[
-        str | None,
+        Value | None,
         Query(max_length=200, description="Searches name, e-mail and id; digits are also searched in the phone."),
     ] = None,
 ) -> Answer[Leads]:

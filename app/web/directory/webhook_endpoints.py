@@ -22,6 +22,7 @@ from app.store.webhook_deliveries import Delivery
 from app.web.dependencies import ApiCaller, AppResources, ReadCaller, TenantRead, TenantTx
 from app.web.directory import Deleted, Pause, list_rows
 from app.web.envelope import Answer, Body, Line, Out, make_optional_in_schema
+from app.web.filters import Value
 from app.web.idempotency import Idempotent
 from app.web.paging import PageParams, page_of
 from app.web.shapes import show_fields_of
@@ -230,7 +231,7 @@ async def list_webhook_deliveries(
     caller: ReadCaller,
     read: TenantRead,
     page_query: PageParams,
-    event_id: Annotated[str | None, Query(alias="eventId", max_length=50)] = None,
+    event_id: Annotated[Value | None, Query(alias="eventId", max_length=50)] = None,
     outcome: Annotated[Literal["delivered", "failed"] | None, Query()] = None,
 ) -> Answer[Deliveries]:
     """Each request with its bytes, its status and how long it took. The newest 1,000 are kept."""

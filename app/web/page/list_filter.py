@@ -37,7 +37,7 @@ MAX_CHOSEN = 100
 
 
 def _split_chosen(values: list[str]) -> list[str]:
-    return list(dict.fromkeys(split_values(values) or []))[:MAX_CHOSEN]
+    return (split_values(values) or [])[:MAX_CHOSEN]
 
 
 Chosen = Annotated[

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from app.commands import corpora as commands
 from app.domain.idempotency import IdempotencyKey
-from app.domain.problems import NotFound, Problem
+from app.domain.problems import IdempotencyInProgress, NotFound, Problem
 from app.store import corpora, directory, interactions, turns
 from app.store import turn_page as store
 from app.store.engine import ReadTx, Tx
@@ -23,7 +23,7 @@ from app.web.page.page_request import PageGet, PagePost, PageRequest
 from app.web.page.settings.admin_request import AdminPost
 
 router = APIRouter(include_in_schema=False)
-REPLAY_ROUTE = "page replays"
+REPLAY_ROUTE = "replays of the page"
 """The route of the idempotency keys of replays: a double click hands over once."""
 
 
@@ -49,6 +49,8 @@ async def replay_turn(
         await dry_turns.replay(admin.resources, admin.tenant_id, turn_id, url.strip() or None, key)
     except NotFound:
         raise
+    except IdempotencyInProgress:
+        return _go_back(admin, interaction_id, turn_id, "#twins")  # a double click: the replay is shown there
     except Problem as problem:
         return await _render_turn(admin, interaction_id, turn_id, list_filter, problem, url)
     return _go_back(admin, interaction_id, turn_id, "#twins")
