@@ -1,5 +1,6 @@
 """Counts figures, and counts all of them anew."""
 
+import asyncio
 from datetime import datetime, timedelta
 
 from app.commands import refusals
@@ -9,6 +10,8 @@ from app.store.engine import Database
 
 COUNTS_PER_LOOK = 20
 """Then it looks at the events again."""
+TRY_SECONDS, MAX_TRIES = 0.2, 150
+"""A worker that has claimed hours counts them within seconds; or it dies, and they are free again."""
 
 
 async def count_figures(database: Database) -> bool:
@@ -29,10 +32,19 @@ async def count_all(database: Database, *, anew: bool) -> int:
             await counting.count_anew(tx)
     while await _read_events(database):
         pass
-    hours = 0
-    while counted_count := await _count_due(database, MAX_WAIT, started_at):
+    hours, tries_left = 0, MAX_TRIES
+    while tries_left and await _has_due(database, MAX_WAIT, started_at):
+        counted_count = await _count_due(database, MAX_WAIT, started_at)
         hours += counted_count
+        tries_left = MAX_TRIES if counted_count else tries_left - 1
+        if not counted_count:
+            await asyncio.sleep(TRY_SECONDS)
     return hours
+
+
+async def _has_due(database: Database, within: timedelta, counted_before: datetime) -> bool:
+    async with database.system_tx(plan_now=True) as tx:
+        return await hour_counts.has_due(tx, within, counted_before)
 
 
 async def _count_due(

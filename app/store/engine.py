@@ -43,7 +43,6 @@ BEGIN_READ_SQL = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 BATCH_LOCK_TIMEOUT = "250ms"
 """How long a batch waits for a lock. After that, its entries run one by one."""
 PLAN_NOW_SQL = "SET LOCAL plan_cache_mode = force_custom_plan; "
-GENERIC_PLANS_SQL = "SET LOCAL plan_cache_mode = force_generic_plan"
 LEAVE_ROW_SECURITY_SQL = """
 SELECT current_setting('role') AS role, set_config('role', $1, true),
        set_config('plan_cache_mode', 'force_custom_plan', true),
@@ -52,8 +51,7 @@ SELECT current_setting('role') AS role, set_config('role', $1, true),
 RESTORE_ROW_SECURITY_SQL = """
 SELECT set_config('role', $1, true), set_config('plan_cache_mode', 'force_generic_plan', true)
 """
-INDEX_LOOKUPS_SQL = f"""
-SET LOCAL lock_timeout = '{BATCH_LOCK_TIMEOUT}';
+INDEX_LOOKUPS_SQL = """
 SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL enable_material = off
 """
 RESTORE_GENERIC_PLANS_SQL = "AND (SELECT set_config('plan_cache_mode', 'force_generic_plan', true)) IS NOT NULL"
@@ -150,8 +148,9 @@ class Tx(ReadTx):
 
     async def prepare_now(self, sql: str) -> Callable[..., Awaitable[Any]]:
         """Returns what runs the statement, to be called several times: its first run plans it for the present
-        table sizes, and the others use that plan. From now on the transaction has generic plans."""
-        await self._connection.execute(GENERIC_PLANS_SQL)
+        table sizes, and the others use that plan. It must not depend on what the planner guesses of values that it
+        does not know: so from now on the transaction has generic plans, and joins by index lookups only."""
+        await self._connection.execute(f"SET LOCAL plan_cache_mode = force_generic_plan; {INDEX_LOOKUPS_SQL}")
         statement = await self._connection.prepare(sql)
         return statement.fetch  # type: ignore[no-any-return]  # asyncpg's
 
@@ -243,7 +242,7 @@ class Database:
         """As `system_tx`, with the short lock timeout of `batch_tx`, for statements that look up a
         set of keys. If a table is empty when a session plans, a hash join, a merge join and an
         index lookup cost the same; so only the index lookup stays enabled."""
-        async with self._open_write_tx(INDEX_LOOKUPS_SQL) as tx:
+        async with self._open_write_tx(f"SET LOCAL lock_timeout = '{BATCH_LOCK_TIMEOUT}'; {INDEX_LOOKUPS_SQL}") as tx:
             yield tx
 
     @asynccontextmanager

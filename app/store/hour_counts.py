@@ -11,21 +11,31 @@ from app.domain.turns import ClosedState
 from app.store.connections import loop_time
 from app.store.counting import DAY_LEVEL, HOUR, TenantHour
 from app.store.engine import Tx
+from app.store.schema.figures import DUE_AT_SQL, WAITING_SQL
 from app.store.thread_filters import NEWEST_TURN_SQL, SENT_SQL
 
+# Written as their index is. An hour that was counted while its day was not summed up is due, too: so a worker of the
+# version before leaves it.
+DUE_SQL = f"""
+FROM figure_hours
+WHERE ({WAITING_SQL}) AND {DUE_AT_SQL} <= clock_timestamp() + $1::interval
+  AND (counted_at < $2 OR counted_at IS NULL OR $2 IS NULL)
+"""
 # The mark is taken away first: whoever sets it again meanwhile waits for the count, and it counts.
-CLAIM_HOURS_SQL = """
+CLAIM_HOURS_SQL = f"""
 WITH locked AS (
-    SELECT tenant_id, hour, due_at, took FROM figure_hours
-    WHERE due_at <= clock_timestamp() + $2::interval AND (counted_at < $3 OR counted_at IS NULL OR $3 IS NULL)
-    ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED
+    SELECT tenant_id, hour, {DUE_AT_SQL} AS due_at, took {DUE_SQL}
+    ORDER BY {DUE_AT_SQL} LIMIT $3 FOR UPDATE SKIP LOCKED
 ), due AS (
-    SELECT tenant_id, hour, sum(took) OVER (ORDER BY due_at, tenant_id, hour) - took AS took_before FROM locked
+    SELECT tenant_id, hour, clock_timestamp() AS now,
+           sum(took) OVER (ORDER BY due_at, tenant_id, hour) - took AS took_before
+    FROM locked
 )
-UPDATE figure_hours h SET due_at = NULL, counted_at = clock_timestamp()
+UPDATE figure_hours h SET due_at = NULL, counted_at = due.now, summed_at = due.now
 FROM due WHERE h.tenant_id = due.tenant_id AND h.hour = due.hour AND due.took_before < $4::interval
 RETURNING h.tenant_id, h.hour
 """
+HAS_DUE_SQL = f"SELECT EXISTS (SELECT {DUE_SQL})"
 HOURS_AT_ONCE = 20
 TIME_AT_ONCE = timedelta(milliseconds=100)
 LEVELS = ("full", "tenant", "campaign", "agent")
@@ -165,11 +175,11 @@ COUNTED_KINDS: tuple[IdKind, ...] = ("msg", "int", "turn", "evt")
 
 async def count_due(tx: Tx, within: timedelta = timedelta(0), counted_before: datetime | None = None) -> int:
     """Counts some of the hours that are due within this time, and were not counted since `counted_before`, and sums up
-    their days. Returns how many hours there were; 0: none is due.
+    their days. Returns how many hours there were; 0: none is due that nobody else has claimed.
 
     Until `tx` ends, the rows of their tenants cannot be locked: so it counts only as much as last took
     `TIME_AT_ONCE`."""
-    hours = await tx.fetch(TenantHour, CLAIM_HOURS_SQL, HOURS_AT_ONCE, within, counted_before, TIME_AT_ONCE)
+    hours = await tx.fetch(TenantHour, CLAIM_HOURS_SQL, within, counted_before, HOURS_AT_ONCE, TIME_AT_ONCE)
     if not hours:
         return 0
     count_hour = await tx.prepare_now(COUNT_HOUR_SQL)  # to plan it takes longer than to count a usual hour
@@ -182,6 +192,11 @@ async def count_due(tx: Tx, within: timedelta = timedelta(0), counted_before: da
         took = timedelta(seconds=(loop_time() - begun_at) / len(counted_hours))
         await tx.execute(RECORD_TIME_SQL, tenant_id, counted_hours, took)
     return len(hours)
+
+
+async def has_due(tx: Tx, within: timedelta, counted_before: datetime) -> bool:
+    """Whether an hour is due, also one that somebody else has claimed and not counted yet."""
+    return bool(await tx.fetch_value(HAS_DUE_SQL, within, counted_before))
 
 
 async def sum_day(tx: Tx, tenant_id: str, day: datetime) -> None:

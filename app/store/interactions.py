@@ -179,10 +179,10 @@ async def list_page(
         return await list_by_id(read, tenant_id, ids) if ids else []
     params = Params(tenant_id)
     page_sql, key = build_page_sql(params, filters, before, limit)
-    statement = f"""WITH page AS MATERIALIZED ({page_sql})
+    sql = f"""WITH page AS MATERIALIZED ({page_sql})
 SELECT {THREAD_COLUMNS_SQL} FROM page JOIN interactions t ON {key} {THREAD_JOINS_SQL}
 {order_sql(filters.is_by_waiting)}"""
-    return await read.fetch(Thread, statement, *params.values)
+    return [Thread(*row) for row in await read.fetch_rows(sql, *params.values)]
 
 
 def key_of(thread: Thread, filters: ThreadFilter) -> tuple[datetime, str]:

@@ -23,8 +23,22 @@ ADD_COLUMNS_SQL = (
         ADD COLUMN IF NOT EXISTS previous_secret_until timestamptz
     """,
 )
-# A day is summed up when one of its hours is counted. So all hours are counted anew.
-COUNT_ANEW_SQL = "TRUNCATE figures, figure_cursors"
+# A day is summed up when one of its hours is counted. What was counted before, and what workers of the version before
+# count until they are restarted, has another `summed_at` than `counted_at`: the new ones count it again.
+ADD_DAYS_SQL = (
+    "ALTER TABLE figure_hours ADD COLUMN summed_at timestamptz",
+    """
+    CREATE INDEX ix_figure_hours_waiting ON figure_hours (coalesce(due_at, counted_at))
+    WHERE due_at IS NOT NULL OR counted_at IS DISTINCT FROM summed_at
+    """,
+    "DROP INDEX ix_figure_hours_due_at",
+)
+FORGET_DAYS_SQL = (
+    "CREATE INDEX ix_figure_hours_due_at ON figure_hours (due_at) WHERE due_at IS NOT NULL",
+    "DROP INDEX ix_figure_hours_waiting",
+    "ALTER TABLE figure_hours DROP COLUMN summed_at",
+    r"DELETE FROM figures WHERE level LIKE '%\_day'",
+)
 AUDIT_ROWS_SQL = """
 CREATE OR REPLACE TRIGGER audit_rows AFTER INSERT OR DELETE ON experiments
     FOR EACH ROW EXECUTE FUNCTION record_setting_change({arguments})
@@ -38,7 +52,7 @@ WORKING_COLUMNS = "counts,due_at"
 
 
 def upgrade() -> None:
-    for sql in (*ADD_COLUMNS_SQL, COUNT_ANEW_SQL):
+    for sql in (*ADD_COLUMNS_SQL, *ADD_DAYS_SQL):
         op.execute(sql)
     arguments = f"'experiment', 'experiment_id', '{WORKING_COLUMNS},previous_secret,previous_secret_until', 'secret'"
     op.execute(AUDIT_ROWS_SQL.format(arguments=arguments))
@@ -54,4 +68,5 @@ def downgrade() -> None:
     op.execute(AUDIT_CHANGES_SQL.format(columns="kept_side", condition=condition, arguments=arguments))
     op.execute("ALTER TABLE experiments DROP COLUMN previous_secret, DROP COLUMN previous_secret_until")
     op.execute("ALTER TABLE price_fetches DROP COLUMN next_page, DROP COLUMN begun_at")
-    op.execute(COUNT_ANEW_SQL)
+    for sql in FORGET_DAYS_SQL:
+        op.execute(sql)

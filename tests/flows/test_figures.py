@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 
-from app.commands.figures import count_all
+from app.commands.figures import count_all, count_figures
 from app.domain.zones import list_zones
 from app.operations.tenant_moves import Copied, Served, move_tenant
 from app.resources import Resources
@@ -92,6 +92,47 @@ async def test_workers_that_count_hours_of_the_same_day_sum_it_up_one_after_the_
         counting = asyncio.create_task(count_next_hour())
         await until(is_waiting)
     assert await counting == 1
+    assert await list_figures(resources, tenant) == await count_by_hand(resources, tenant)
+
+
+COUNT_AS_BEFORE_SQL = """
+UPDATE figure_hours SET due_at = NULL, counted_at = clock_timestamp() WHERE tenant_id = $1
+"""
+
+
+async def test_what_a_worker_of_the_version_before_counted_is_counted_again_with_its_days(
+    tenant: Tenant, resources: Resources
+) -> None:
+    """In a deploy it counts on the new schema, and knows no sums of days."""
+    history = History(tenant, resources, 31)
+    await history.furnish()
+    await history.go_on(40)
+    await count_now(resources)
+    by_hand = await count_by_hand(resources, tenant)
+    for spoil_sql in ("DELETE FROM figures", "UPDATE figures SET counts = '{\"texts\": 1}'"):
+        await history.run(f"{spoil_sql} WHERE tenant_id = $1 AND level LIKE '%_day'")
+        await history.run(COUNT_AS_BEFORE_SQL)
+        while await count_figures(resources.database):
+            pass
+        assert await list_figures(resources, tenant) == by_hand
+
+
+async def test_a_count_of_all_waits_for_what_a_worker_has_claimed_and_leaves_again(
+    tenant: Tenant, resources: Resources
+) -> None:
+    history = History(tenant, resources, 37)
+    await history.furnish()
+    await history.go_on(40)
+    await count_now(resources)
+    await history.run("UPDATE figures SET counts = '{\"texts\": 1}' WHERE tenant_id = $1 AND hour = $2", BEGIN)
+    async with resources.database.system_tx() as tx:
+        await mark_due(tx, [TenantHour(tenant.tenant_id, BEGIN)])
+    async with resources.database.system_tx() as tx:
+        await tx.execute(LOCK_HOURS_SQL, tenant.tenant_id)
+        counting = asyncio.create_task(count_all(resources.database, anew=False))
+        done, _ = await asyncio.wait([counting], timeout=0.5)
+        assert not done
+    assert await counting >= 1
     assert await list_figures(resources, tenant) == await count_by_hand(resources, tenant)
 
 

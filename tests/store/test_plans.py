@@ -11,7 +11,7 @@ from app.domain import quiet
 from app.domain.words import STATUS_RANK
 from app.jobs.deliver import RATES
 from app.resources import Resources
-from app.store import access, counting, leaving, notices, outbox, text_settling, views
+from app.store import access, counting, hour_counts, leaving, notices, outbox, text_settling, views
 from app.store.agent_of import agent_of_sql
 from app.store.engine import Tx, as_columns
 from app.store.leads import mark_active_sql
@@ -219,6 +219,27 @@ async def test_a_look_for_news_to_count_reads_one_event_of_a_tenant_at_most(
     scans = [node for node in plan if node.get("Relation Name") == "tenant_events"]
     assert scans
     assert all(node["Actual Rows"] <= 1 and not node.get("Rows Removed by Filter") for node in scans)
+
+
+COUNTED_HOURS = """
+INSERT INTO figure_hours (tenant_id, hour, counted_at, summed_at)
+SELECT $1, '2020-01-01Z'::timestamptz + n * interval '1 hour', now(), now() FROM generate_series(1, 20000) n
+"""
+
+
+async def test_a_look_for_hours_that_are_due_reads_none_of_those_that_are_counted(
+    resources: Resources, tenant: Tenant
+) -> None:
+    async with resources.database.system_tx() as tx:
+        await tx.execute(COUNTED_HOURS, tenant.tenant_id)
+    owner = await asyncpg.connect(resources.settings.database_url)
+    await owner.execute("ANALYZE figure_hours")
+    await owner.close()
+    async with resources.database.system_tx(plan_now=True) as tx:
+        args = timedelta(0), None, hour_counts.HOURS_AT_ONCE, hour_counts.TIME_AT_ONCE
+        claim = await explained(tx, hour_counts.CLAIM_HOURS_SQL, *args)
+    assert "ix_figure_hours_waiting" in {node.get("Index Name") for node in claim}
+    assert claim[0]["Shared Hit Blocks"] + claim[0]["Shared Read Blocks"] < 100
 
 
 MANY_THREADS = """

@@ -10,6 +10,11 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.store.schema.base import Id, Table, Xid8, id_key, tenant_constraint
 
+WAITING_SQL = "due_at IS NOT NULL OR counted_at IS DISTINCT FROM summed_at"
+"""Of an hour: it must be counted."""
+DUE_AT_SQL = "COALESCE(due_at, counted_at)"
+"""From when on."""
+
 
 class FigureCursor(Table):
     """How far a tenant's events were read. Without a row every hour is counted anew."""
@@ -27,13 +32,15 @@ class FigureHour(Table):
     __tablename__ = "figure_hours"
     __table_args__ = (
         tenant_constraint(),
-        Index("ix_figure_hours_due_at", "due_at", postgresql_where=sql("due_at IS NOT NULL")),
+        Index("ix_figure_hours_waiting", sql(DUE_AT_SQL), postgresql_where=sql(WAITING_SQL)),
     )
     tenant_id: Mapped[str] = id_key()
     hour: Mapped[datetime] = mapped_column(primary_key=True)
     due_at: Mapped[datetime | None]
     """Something changed in the hour: when it is counted again. None: nothing did."""
     counted_at: Mapped[datetime | None]
+    summed_at: Mapped[datetime | None]
+    """Equal to `counted_at` if its day was summed up with it. Else a version that knows no days counted it."""
     took: Mapped[timedelta] = mapped_column(INTERVAL(), server_default=sql("'0'"))
     """How long the last count took: an hour that takes long is counted less often."""
 
