@@ -2,7 +2,6 @@
 
 import asyncio
 import gzip
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -13,8 +12,7 @@ from asyncpg import Record
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from app.commands.team import MAX_NOTE_LENGTH
 from app.domain import media, phones
@@ -23,6 +21,7 @@ from app.domain.problems import Internal, Problem
 from app.domain.words import Channel
 from app.web import problems
 from app.web.page import found_words, static_files, text_sizes, times
+from app.web.page.parts_response import PartsResponse, compress_parts
 from app.web.page.static_files import COMPRESSED_HEADERS, WEB_FOLDER, accepts_gzip
 
 CONTENT_POLICY = (
@@ -31,8 +30,6 @@ CONTENT_POLICY = (
 )
 GZIP_LEVEL = 5
 """A page takes 0.4 ms; higher levels take longer and save little."""
-GZIP_HEADER = 16
-"""Added to a window's size, it makes zlib write the format of gzip."""
 FRAGMENTS = ("list", "opened")
 """The list of conversations; what is open beside it."""
 Part = Literal["", "beginning", "rest"]
@@ -146,24 +143,9 @@ def page_in_parts(
 
     headers = {"Content-Security-Policy": CONTENT_POLICY}
     if not accepts_gzip(request.headers):
-        return _PartsResponse(render_parts(), headers=headers, media_type="text/html")
-    return _PartsResponse(_compress(render_parts()), headers=headers | COMPRESSED_HEADERS, media_type="text/html")
-
-
-class _PartsResponse(StreamingResponse):
-    """Is rendered to its end when nobody listens any more, as after HEAD: else the transaction of the rest would be
-    cancelled, and its connection lost to the pool."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.stream_response(send)
-
-
-async def _compress(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Compresses each part so that the browser can read it before the next one comes."""
-    compressor = zlib.compressobj(GZIP_LEVEL, wbits=zlib.MAX_WBITS + GZIP_HEADER)
-    async for part in parts:
-        yield compressor.compress(part) + compressor.flush(zlib.Z_SYNC_FLUSH)
-    yield compressor.flush()
+        return PartsResponse(render_parts(), headers=headers, media_type="text/html")
+    parts = compress_parts(render_parts(), GZIP_LEVEL)
+    return PartsResponse(parts, headers=headers | COMPRESSED_HEADERS, media_type="text/html")
 
 
 def _render(request: Request, name: str, part: Part, context: Mapping[str, Any]) -> str:
