@@ -23,6 +23,10 @@ document.addEventListener("input", (event) => {
   clearTimeout(typingTimer);
   typingTimer = setTimeout(() => search(field.form), TYPING_PAUSE);
 });
+// The form is sent with what was typed: to find it later, too, would take the place of that step in the history.
+document.addEventListener("submit", (event) => {
+  if (event.target.matches(".filters")) clearTimeout(typingTimer);
+});
 document.addEventListener("compositionend", (event) => {
   if (event.target.matches?.(".filters [name=search]")) search(event.target.form);
 });
