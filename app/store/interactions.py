@@ -182,7 +182,7 @@ async def list_page(
     sql = f"""WITH page AS MATERIALIZED ({page_sql})
 SELECT {THREAD_COLUMNS_SQL} FROM page JOIN interactions t ON {key} {THREAD_JOINS_SQL}
 {order_sql(filters.is_by_waiting)}"""
-    return [Thread(*row) for row in await read.fetch_rows(sql, *params.values)]
+    return [Thread(*row.values()) for row in await read.fetch_rows(sql, *params.values)]
 
 
 def key_of(thread: Thread, filters: ThreadFilter) -> tuple[datetime, str]:
