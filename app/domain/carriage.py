@@ -64,8 +64,7 @@ class Outcome(Storable):
 
     accepted: the carrier has the text, under `provider_message_id`. later: it was surely not taken,
     and may be repeated (after `retry_after` seconds, if given). refused, opted_out: surely not taken
-    and final, with the vendor's `code`. unknown: it may have been taken; never repeat it blindly.
-    """
+    and final, with the vendor's `code`. unknown: it may have been taken; never repeat it blindly."""
 
     IDS = ("provider_message_id", "code")
     TEXTS = ("detail",)
@@ -105,8 +104,7 @@ class Media(Storable):
 
 @dataclass(frozen=True, slots=True)
 class TextPart(Storable):
-    """The place of a part in a long text that the carrier does not join. `reference` is equal for all parts of a
-    text, `number` counts from 1 to `total`."""
+    """The place of a part in a long text that the carrier does not join: `number` 1 to `total`, one `reference`."""
 
     IDS = ("reference",)
 
