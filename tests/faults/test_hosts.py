@@ -214,6 +214,7 @@ def client(url: str, seconds: float) -> httpx.AsyncClient:
 
 
 @pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.parametrize("seconds", [SHORT, LONG])
 def test_a_host_that_is_cut_off_is_missed_by_nobody_and_serves_when_it_is_back(
     rng: random.Random, tmp_path: Path, seconds: float
