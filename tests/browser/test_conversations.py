@@ -145,6 +145,8 @@ async def test_status_and_agent_mode_are_set_with_the_mouse_and_with_keys(sam: P
     await confirm.press("Enter")
     await expect(sam.threads.first).to_contain_text("Qualified")
     await expect(sam.switch).to_have_attribute("aria-checked", "false")
+    knob = "track => { const at = getComputedStyle(track, '::after'); return [at.left, at.right]; }"
+    assert await sam.switch.locator(".track").evaluate(knob) == ["4px", "20px"]  # off; on, it slides by its own 16
     await sam.switch.press("Space")
     await expect(sam.switch).to_have_attribute("aria-checked", "true")
     await expect(sam.state).to_have_text("The agent is waiting for the lead.")
