@@ -4,13 +4,22 @@ import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
 
+import pytest
+
 from app.resources import Resources
+from app.web.page.key_figures import build_key_figures
 from tests.flows.figure_history import count_now
 from tests.makers import Tenant
 from tests.web.test_system import SignIn, figure, rows, sign_in
 from tests.world import World
 
 __all__ = ["sign_in"]
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(0, (0, "s")), (80, (40, "s")), (600, (5, "min")), (18000, (2.5, "h"))])
+def test_the_time_to_a_reply_is_told_in_a_unit_of_its_size(seconds: int, shown: tuple[float, str]) -> None:
+    figures = build_key_figures({"replied": 2, "replySeconds": seconds}, {}, {})
+    assert [(one.value, one.unit) for one in figures if one.name == "First reply after"] == [shown]
 
 
 async def test_figures_are_shown_against_the_span_before_and_lead_to_conversations(

@@ -83,10 +83,18 @@ def build_key_figures(now: Counts, before: Counts, links: Mapping[str, str]) -> 
         build_rate("Replied", "replied", "texted", is_good=True),
         build_rate("Qualified", "qualified", "texted", is_good=True),
         build_rate("Opted out", "optOuts", "texted", is_good=False),
-        build_mean("First reply after", "replySeconds", "replied", 60, "min"),
+        build_mean("First reply after", "replySeconds", "replied", *_choose_time_unit(now)),
         build_mean("Agents answer in", "agentMs", "timedTurns", 1000, "s"),
         *_build_costs(now, before),
     ]
+
+
+def _choose_time_unit(counts: Counts) -> tuple[int, str]:
+    """In which leads reply: seconds, minutes or hours, by their mean."""
+    mean = counts.get("replySeconds", 0) / (counts.get("replied", 0) or 1)
+    if mean < 60:
+        return 1, "s"
+    return (60, "min") if mean < 3600 else (3600, "h")
 
 
 def _build_costs(now: Counts, before: Counts) -> list[KeyFigure]:
