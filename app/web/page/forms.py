@@ -27,6 +27,7 @@ Kind = Literal[
     "switch",
     "choice",
     "time",
+    "day",
     "several",
     "ranked",
     "words",

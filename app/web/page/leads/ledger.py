@@ -35,7 +35,7 @@ RECORD_GROUPS = group_fields(
     Field("source", "Source", hint="Where it was given, such as the address of a form, or to whom."),
     Field("wording", "The words that were agreed to", "area", hint="Only their hash is kept."),
     Field("proof", "Proof", hint="An address or id under which you keep it."),
-    Field("obtainedAt", "Given on", hint="A day, such as 2026-05-12. If empty, now."),
+    Field("obtainedAt", "Given on", "day", hint="If empty, now."),
 )
 REVOKE_GROUPS = group_fields(
     Heading("Record that it was taken back", "Texts that wait and needed it are cancelled."),
