@@ -43,7 +43,7 @@ async def test_do_not_contact_is_told_with_its_causes_reason_and_history(sam: Br
     await idle_world.text("STOP")
     shown = await panel(sam, sent["interactionId"])
     assert "Texts are blocked" in shown
-    assert "the lead opted out, blocked by a person" in shown
+    assert "the lead opted out, a person blocked them" in shown
     assert "Reason: asked on the phone" in shown
     assert "Calls: not allowed" in shown
     assert "Consent record" in shown
@@ -69,7 +69,7 @@ async def test_a_person_blocks_texts_with_a_reason_and_allows_them_again(sam: Br
     answer = await sam.submit(await sam.page(here), "/do-not-contact", texts="block", reason="sold the house")
     assert answer.status_code == 303
     shown = await panel(sam, sent["interactionId"])
-    assert "blocked by a person" in shown
+    assert "a person blocked them" in shown
     assert "<q>sold the house</q>" in shown
     assert f"may text {format_phone(idle_world.phone)} again. Texts that were cancelled stay cancelled." in shown
     assert (await idle_world.thread(sent["interactionId"]))["status"] == "dnc"

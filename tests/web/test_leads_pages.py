@@ -329,7 +329,7 @@ async def test_what_may_not_be_done_is_asked_with_what_it_does(sam: Browser, ten
     lead = await tenant.lead()
     here = f"/leads/{lead['leadId']}/do-not-contact"
     question = await sam.page(here)
-    assert "none is sent to" in shown(question)
+    assert "none goes to" in shown(question)
     answer = await sam.submit(question, "/do-not-contact", channels=["sms", "phone"], reason="Asked on the phone")
     assert answer.headers["location"].endswith("?done=consent")
     dnc = await tenant.call("GET", f"/leads/{lead['leadId']}/dnc")

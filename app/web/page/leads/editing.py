@@ -34,11 +34,13 @@ GROUPS = group_fields(
     Field("lastName", "Last name", is_half=True),
     Field("phone", "Phone", is_half=True, hint="In any common format."),
     Field("email", "E-mail", is_half=True),
-    Field("campaignId", "Campaign", "choice", is_half=True, hint="Names the number and the agent of its texts."),
+    Field(
+        "campaignId", "Campaign", "choice", is_half=True, hint="Its texts use the number and the agent of the campaign."
+    ),
     Field("status", "Status", is_half=True, required=True, hint="A word of your own, such as new or contacted."),
     Field("timezone", "Time zone", is_half=True, hint="Such as America/New_York. If empty, the phone's."),
     Field("state", "State", is_half=True, hint="Such as TX. The law of the state counts."),
-    Field("postalCode", "Postal code", is_half=True, hint="Tells the state, if that is empty."),
+    Field("postalCode", "Postal code", is_half=True, hint="Tells the state, if none is given."),
     Field("leadId", "Id", is_half=True, hint="The id in your own system. If empty, one is created."),
     Field("isTest", "A test lead", "switch", hint="The campaign's test agent answers it."),
     Heading("Tags and custom fields"),
