@@ -157,6 +157,8 @@ STICKS_OUT = """() => {
     const panels = document.querySelector('.app') && !alone;
     const found = [];
     if (page.scrollWidth > innerWidth) found.push('it is wider than the screen');
+    const bar = document.querySelector('.top');
+    if (bar?.offsetWidth && bar.offsetWidth < page.clientWidth) found.push('the bar is narrower than the screen');
     for (const one of document.querySelectorAll('.panel, .sheet:not(.guide) > *')) {
         if (one.scrollWidth > one.clientWidth) found.push(`${one.className} is narrower than what it holds`);
     }

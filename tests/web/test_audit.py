@@ -13,6 +13,7 @@ from app.resources import Resources
 from app.store import sealed, sweeping
 from app.store.schema import Table
 from app.web.directory.audit import SUBJECTS
+from app.web.page.settings.audit import format_value
 from tests.makers import CREDENTIALS, Data, Tenant
 from tests.web.people import PASSWORD, Browser, form
 from tests.world import World, until
@@ -240,9 +241,22 @@ async def test_the_page_shows_the_newest_first_and_leads_on(tenant: Tenant, sam:
     assert "Write &lt;b&gt;to&lt;/b&gt; us" in page
     more = re.search(r'href="(/settings/audit\?cursor=[^"]+)"', page)
     assert more
-    assert "the API key" in await sam.page(more[1])
+    assert "Before" in page
+    older = await sam.page(more[1])
+    assert "the API key" in older
+    assert "Before" not in older, "what was added was nothing before"
     with pytest.raises(AssertionError):
         form(page, "/audit")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(None, "–"), (True, "yes"), (False, "no"), (0, "0"), ("US", "US"), ([], "none"), (["DE", "FR"], "DE, FR"),
+     ([{"key": "owner"}], '[{"key": "owner"}]'), ({"start": "08:00"}, '{"start": "08:00"}')],
+    ids=str,
+)  # fmt: skip
+def test_the_page_shows_values_in_words(value: Any, words: str) -> None:
+    assert format_value(value) == words
 
 
 async def test_entries_are_only_added_and_grow_old(tenant: Tenant, resources: Resources) -> None:

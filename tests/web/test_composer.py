@@ -31,11 +31,11 @@ def test_times_are_offered_by_the_leads_clock_and_told_by_the_persons() -> None:
     clock = read("+13125550100")  # Chicago
     assert (clock.zone_name, clock.now) == ("America/Chicago", "8:03 AM CST")
     assert [(preset.lead_words, preset.own_words) for preset in clock.presets] == [
-        ("Today, 9:05 AM", "Today, 10:05 AM"),
-        ("Today, 2:00 PM", "Today, 3:00 PM"),
-        ("Today, 6:00 PM", "Today, 7:00 PM"),
-        ("Tomorrow, 9:00 AM", "Tomorrow, 10:00 AM"),
-        ("Tomorrow, 2:00 PM", "Tomorrow, 3:00 PM"),
+        ("Today, 9:05 AM", "10:05 AM"),
+        ("Today, 2:00 PM", "3:00 PM"),
+        ("Today, 6:00 PM", "7:00 PM"),
+        ("Tomorrow, 9:00 AM", "10:00 AM"),
+        ("Tomorrow, 2:00 PM", "3:00 PM"),
     ]  # tomorrow is Monday
     assert clock.presets[0].value == "2026-11-29T15:05:00+00:00"
     assert {preset.own_words for preset in read("+12125550100").presets} == {""}

@@ -25,7 +25,7 @@ DONE_WORDS = {
     "test": "The test was taken. Look whether it came.",
 }
 KIND_WORDS = {
-    "needs_person": "A thread needs a person",
+    "needs_person": "A conversation needs a person",
     "mention": "A colleague mentions you in a note",
     "agent_down": "An agent is down, or its A/B test has stopped",
     "account_failing": "A carrier refuses an account",

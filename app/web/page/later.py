@@ -18,7 +18,7 @@ ROUNDED_TO = 5
 @dataclass(frozen=True, slots=True)
 class Preset:
     """A time that is offered. `lead_words`: as the lead's clock shows it; `own_words`: as the person's does, if
-    it shows another time."""
+    it shows another time, without the day if that is the same."""
 
     at: datetime
     lead_words: str
@@ -106,15 +106,21 @@ def _round_up(at: datetime) -> datetime:
 
 
 def _build_preset(at: datetime, lead_zone: tzinfo, zone: tzinfo, now: datetime) -> Preset:
-    is_same_clock = at.utcoffset() == at.astimezone(zone).utcoffset()
-    return Preset(at, _describe(at, lead_zone, now), "" if is_same_clock else _describe(at, zone, now))
+    lead_day, own_day = _name_day(at, lead_zone, now), _name_day(at, zone, now)
+    lead_words, own_clock = f"{lead_day}, {times.format_clock(at, lead_zone)}", times.format_clock(at, zone)
+    if at.utcoffset() == at.astimezone(zone).utcoffset():
+        own_words = ""
+    elif lead_day == own_day and at.astimezone(lead_zone).date() == at.astimezone(zone).date():
+        own_words = own_clock
+    else:
+        own_words = f"{own_day}, {own_clock}"
+    return Preset(at, lead_words, own_words)
 
 
-def _describe(at: datetime, zone: tzinfo, now: datetime) -> str:
+def _name_day(at: datetime, zone: tzinfo, now: datetime) -> str:
     day = at.astimezone(zone).date()
     days_ahead = (day - now.astimezone(zone).date()).days
-    name = {0: "Today", 1: "Tomorrow"}.get(days_ahead) or f"{day:%A}"
-    return f"{name}, {times.format_clock(at, zone)}"
+    return {0: "Today", 1: "Tomorrow"}.get(days_ahead) or f"{day:%A}"
 
 
 def parse_moment(when: str, at: str, clock: str, zone: tzinfo) -> datetime | None:

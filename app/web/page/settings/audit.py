@@ -48,7 +48,17 @@ async def show_audit(admin: AdminGet, page_query: PageParams) -> Response:
 
 
 def format_value(value: Any) -> str:
-    """The value for people: plain text as it is, nothing as a dash, anything else as JSON."""
-    if value is None:
-        return "–"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """The value for people: plain text and numbers as they are, a list of them with commas, anything else as JSON."""
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case str():
+            return value
+        case []:
+            return "none"
+        case [*parts] if all(isinstance(part, str | int) for part in parts):
+            return ", ".join(map(str, parts))
+        case _:
+            return json.dumps(value, ensure_ascii=False)

@@ -31,7 +31,7 @@ GROUPS = group_fields(
         "choice",
         required=True,
         choices=choices.PURPOSES,
-        hint="If they answer nobody. The law asks for it.",
+        hint="Of texts that are no answer. The law is stricter about marketing.",
     ),
     Field("requireConsent.marketing", "Consent to marketing texts", "choice", choices=choices.CONSENT_BASES),
     Field("requireConsent.conversational", "Consent to other texts", "choice", choices=choices.CONSENT_BASES),
@@ -54,6 +54,7 @@ GROUPS = group_fields(
         "Questions",
         "rows",
         parts=("key", "question"),
+        part_words=("Key", "Question"),
         hint="What the agent should find out. Save to get more rows.",
     ),
 )

@@ -23,7 +23,7 @@ from app.web.paging import PageQuery
 
 GROUPS = group_fields(
     Heading("A/B test"),
-    Field("name", "Name", required=True, hint="What is other about side B."),
+    Field("name", "Name", required=True, hint="What is different on side B."),
     Field("smsAgentId", "SMS agent", "choice", required=True, hint="Its own webhook is side A."),
     Field("webhookUrl", "Webhook of side B", required=True, hint="It is signed with a secret of its own."),
     Field("share", "Share of leads on side B", "decimal", required=True, hint="0.01 to 0.5. A lead keeps its side."),

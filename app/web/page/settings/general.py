@@ -82,6 +82,7 @@ GROUPS = group_fields(
         "Exceptions",
         "rows",
         parts=("rule", "reason"),
+        part_words=("Rule", "Reason"),
         hint="A rule, such as us-fl-hours, and why it does not count for you. Both are kept in the audit.",
     ),
     Field(
@@ -107,7 +108,7 @@ GROUPS = group_fields(
     Field("contactCheckHours", "Its answer counts for", "whole", unit="hours", hint="If empty, 30 days."),
     Field(
         "agentDisclosure",
-        "The sentence of an agent that says it is one",
+        "How an agent says that it is an automated assistant",
         "area",
         hint="If empty, a standard one. Each agent has its own switch.",
     ),
@@ -134,8 +135,8 @@ GROUPS = group_fields(
         "answerShortCodes",
         "Answer short codes",
         "switch",
-        hint="Texts from numbers of 3 to 8 digits go to the agent, and STOP and HELP are answered. Nobody may read"
-        " it: most are machines.",
+        hint="Texts from numbers of 3 to 8 digits go to the agent, and STOP and HELP are answered. Often"
+        " nobody reads the answers: most are machines.",
     ),
 )
 

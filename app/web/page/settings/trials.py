@@ -43,7 +43,7 @@ GROUPS = group_fields(
     Field("checks.mustContain", "It contains", "tags", hint="Separated by commas."),
     Field("checks.mustNotContain", "It does not contain", "tags", hint="Separated by commas."),
     Field("checks.maxSegments", "It has at most", "whole", unit="segments"),
-    Field("checks.asksOneQuestion", "It asks one question, neither none nor two", "switch"),
+    Field("checks.asksOneQuestion", "It asks exactly one question", "switch"),
     Field("checks.outcomeIs", "The turn ends", "choice", choices=OUTCOME_CHOICES),
     Field("judgeUrl", "Judge's webhook", hint="Gets each answer, and says whether it passes."),
 )
