@@ -149,11 +149,15 @@ async def test_status_and_agent_mode_are_set_with_the_mouse_and_with_keys(sam: P
     assert await sam.switch.locator(".track").evaluate(knob) == ["4px", "20px"]  # off; on, it slides by its own 16
     await sam.switch.press("Space")
     await expect(sam.switch).to_have_attribute("aria-checked", "true")
+    assert await sam.switch.evaluate(KNOB_LEFT) == "4px"
     await expect(sam.state).to_have_text("The agent is waiting for the lead.")
     await sam.switch.click()
     await expect(sam.state).to_have_text("The agent is off.")
     seen = await world.thread(thread)
     assert (seen["status"], seen["sms"]["agentMode"]) == ("qualified", False)
+
+
+KNOB_LEFT = "button => getComputedStyle(button.querySelector('.track'), '::after').left"
 
 
 async def test_a_script_in_a_text_a_name_or_an_address_of_an_attachment_stays_text(sam: Person, world: World) -> None:

@@ -51,6 +51,9 @@ async def test_leads_and_first_steps_are_for_everybody_at_every_size(
     for path, name in (("/conversations", "start-empty"), ("/start", "start"), ("/leads?search=nobody", "leads-none")):
         await sam.open(path)
         found += await is_for_everybody(sam, name)
+        if name == "start-empty":
+            await sam.page.set_viewport_size(SIZES["tablet"])
+            await expect(sam.page.get_by_role("heading", name="First steps")).to_be_in_viewport()
     lead = await tenant.lead(
         firstName="Amara",
         lastName="Okafor",

@@ -296,7 +296,9 @@ async def test_an_admin_adds_a_person_who_signs_in_with_what_was_shown_once(
     again = await sam.submit(new, "/new", email=MEMBER, role="member")
     assert "<output" not in again.text
     assert "cannot be shown again" in again.text
-    assert sorted(items(await sam.page("/settings/people"))) == [MEMBER, "sam@example.com"]
+    people = await sam.page("/settings/people")
+    assert sorted(items(people)) == [MEMBER, "sam@example.com"]
+    assert "Signed in, last seen today, " in people
     max_id = (await people_of(resources, tenant))[MEMBER][0]
     assert password not in await sam.page(f"/settings/people/{max_id}")
     assert (await sam.sign_in(MEMBER, password)).status_code == 303
@@ -526,6 +528,7 @@ async def test_a_number_is_added_changed_braked_and_removed(sam: Browser, tenant
     assert kept["phoneNumber"] == "+12125550123"
     assert kept["messagesPerSecond"] == 2.5
     assert kept["capabilities"] == ["sms"]
+    assert ">Main line · simulator · SMS<" in await sam.page("/settings/numbers")
     again = await sam.submit(await sam.page("/settings/numbers/new"), "/new", **fields | {
         "messagesPerSecond": "",
     })  # fmt: skip

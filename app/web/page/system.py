@@ -26,11 +26,12 @@ SENT_STATUSES = ("sent", "delivered", "failed", "undelivered", "unknown")
 
 @dataclass(frozen=True, slots=True)
 class TimeSpan:
-    """A span of time that the page can show, and the step of its charts."""
+    """A span of time that the page can show, the step of its charts, and what the step is called."""
 
     name: str
     duration: timedelta
     step: timedelta
+    step_name: str
 
     def get_start(self, now: datetime) -> datetime:
         """Returns the start of the span whose last step contains `now`."""
@@ -41,9 +42,9 @@ class TimeSpan:
 
 
 TIME_SPANS: dict[Span, TimeSpan] = {
-    "hour": TimeSpan("Last hour", timedelta(hours=1), timedelta(minutes=1)),
-    "day": TimeSpan("Last day", timedelta(days=1), timedelta(minutes=15)),
-    "month": TimeSpan("Last 30 days", timedelta(days=30), timedelta(hours=6)),
+    "hour": TimeSpan("Last hour", timedelta(hours=1), timedelta(minutes=1), "minute"),
+    "day": TimeSpan("Last day", timedelta(days=1), timedelta(hours=1), "hour"),
+    "month": TimeSpan("Last 30 days", timedelta(days=30), timedelta(days=1), "day"),
 }
 
 
@@ -125,8 +126,8 @@ async def show_system(page: AdminGet, span: Span = "hour") -> Response:
         middle=since + time_span.duration / 2,
         carried=group_by_provider(sums.texts),
         fate=_build_fate(sums.texts),
-        sends=_build_rate_chart(time_span, since, sums.texts, _filter_failures(sums.texts)),
-        turns=_build_rate_chart(time_span, since, sums.turns),
+        sends=_build_chart_of_counts(time_span, since, sums.texts, _filter_failures(sums.texts)),
+        turns=_build_chart_of_counts(time_span, since, sums.turns),
         consent=sums.consent,
         agents=sums.agents,
         segments=sums.segments,
@@ -168,9 +169,8 @@ def _filter_failures(counts: Iterable[TextCount]) -> list[TextCount]:
     return [count for count in counts if count.status in ("failed", "undelivered")]
 
 
-def _build_rate_chart(time_span: TimeSpan, since: datetime, *series: Sequence[TextCount | TurnCount]) -> Chart:
-    """Builds a chart of events per minute, for each step of the span."""
-    minutes = time_span.step.total_seconds() / 60
+def _build_chart_of_counts(time_span: TimeSpan, since: datetime, *series: Sequence[TextCount | TurnCount]) -> Chart:
+    """Builds a chart of how many events there were in each step of the span."""
     steps = round(time_span.duration / time_span.step)
     series_values = []
     for counts in series:
@@ -178,7 +178,7 @@ def _build_rate_chart(time_span: TimeSpan, since: datetime, *series: Sequence[Te
         for count in counts:
             step_index = int((count.at - since) / time_span.step)
             if 0 <= step_index < steps:  # the database's clock may put a row into the next step
-                values[step_index] += count.count / minutes
+                values[step_index] += count.count
         series_values.append(values)
     return build_chart(*series_values)
 

@@ -22,7 +22,10 @@ ZONES: Choices = [(name, name.replace("_", " ")) for name in sorted(list_zones()
 
 POSSIBLE_OPT_OUTS: Choices = [("hold", "Waits for a person to decide"), ("forward", "Goes to the agent")]
 
-LAW_SWITCH: Choices = [("off", "Not by the service"), ("on", "Where the recipient lives")]
+LAW_SWITCH: Choices = [
+    ("off", "No: we keep them ourselves"),
+    ("on", "Yes: those of the place where the recipient lives"),
+]
 PURPOSES: Choices = [
     ("marketing", "Marketing"),
     ("conversational", "Conversation"),
@@ -50,7 +53,7 @@ async def list_numbers(read: ReadTx, tenant_id: str) -> Choices:
 
 async def list_accounts(read: ReadTx, tenant_id: str) -> Choices:
     return [
-        (row.account_id, _build_label(row.name, row.provider, row.active))
+        (row.account_id, _build_label(row.name, PROVIDER_NAMES[row.provider], row.active))
         for row in await directory.list_page(read, ProviderAccount, tenant_id, None, MAX_CHOICES)
     ]
 
@@ -70,4 +73,4 @@ async def list_campaigns(read: ReadTx, tenant_id: str) -> Choices:
 
 
 def _build_label(name: str, note: str | None, active: bool) -> str:
-    return f"{name}{f' · {note}' if note else ''}{'' if active else ' (inactive)'}"
+    return f"{name}{f' · {note}' if note and note.lower() != name.lower() else ''}{'' if active else ' (inactive)'}"

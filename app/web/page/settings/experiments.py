@@ -78,7 +78,7 @@ async def build_experiment_page(admin: AdminRequest, read: ReadTx, experiment_id
 
 PAGE = SettingsPage(
     "experiments",
-    about="Two webhooks of an agent answer leads, and are compared.",
+    about="Two webhooks of one agent answer leads, and their results are compared.",
     empty_text="No A/B test yet. Try a new version of an agent with a share of its leads.",
     add_label="Start an A/B test",
     list_items=list_experiments,

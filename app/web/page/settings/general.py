@@ -73,8 +73,8 @@ GROUPS = group_fields(
     Field("quietHours.end", "Until", "time", required=True),
     Heading(
         "The law",
-        "Hours and numbers of marketing texts, by the state of the recipient. Answers are free of them. This is not"
-        " legal advice.",
+        "When marketing texts may be sent, and how many a day, by the recipient's state. Answers to leads are exempt."
+        " This is not legal advice.",
     ),
     Field("lawRules", "Keep the rules of the law", "choice", required=True, choices=choices.LAW_SWITCH),
     Field(

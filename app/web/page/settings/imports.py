@@ -88,7 +88,7 @@ async def _render_list(
         Item(
             row.import_id,
             row.file_name,
-            [KIND_NAMES[cast(ImportKind, row.kind)], times.format_ago(row.created_at, zone), _summarize(row)],
+            [KIND_NAMES[cast(ImportKind, row.kind)], times.format_when(row.created_at, zone), _summarize(row)],
             [STATE_BADGES[row.state]],
         )
         for row in page_rows

@@ -51,7 +51,7 @@ async def list_keys(admin: AdminRequest, read: ReadTx, page_query: PageQuery) ->
             row.name,
             [
                 f"{row.prefix}_…",
-                f"last used {times.format_ago(row.last_used_at, zone)}" if row.last_used_at else "never used",
+                f"last used {times.format_when(row.last_used_at, zone)}" if row.last_used_at else "never used",
                 f"{row.requests_per_second} requests per second" if row.requests_per_second else "",
             ],
             [("stopped" if row.scope == "admin" else "", row.scope)],

@@ -16,7 +16,7 @@ from app.web.page.settings.admin_request import AdminRequest, Item, redirect_bac
 from app.web.page.settings.pages import FormPage, SettingsPage, add_pause_routes, build_router
 from app.web.paging import PageQuery
 
-CAPABILITY_CHOICES = [("sms", "SMS"), ("mms", "MMS"), ("voice", "Voice")]
+CAPABILITY_NAMES = {"sms": "SMS", "mms": "MMS", "voice": "Voice"}
 GROUPS = group_fields(
     Heading("Number"),
     Field("phoneNumber", "Phone number", required=True, hint="In any common format."),
@@ -27,7 +27,7 @@ GROUPS = group_fields(
         "choice",
         hint="If empty, texts go through any account of the preferred provider.",
     ),
-    Field("capabilities", "Can do", "several", choices=CAPABILITY_CHOICES),
+    Field("capabilities", "Can do", "several", choices=list(CAPABILITY_NAMES.items())),
     Field(
         "messagesPerSecond",
         "Pace",
@@ -49,7 +49,11 @@ async def list_numbers(admin: AdminRequest, read: ReadTx, page_query: PageQuery)
         Item(
             row.phone_number_id,
             format_phone(row.phone_number),
-            [row.label or "", accounts.get(row.account_id or "", ""), ", ".join(row.capabilities)],
+            [
+                row.label or "",
+                accounts.get(row.account_id or "", ""),
+                ", ".join(CAPABILITY_NAMES[one] for one in row.capabilities),
+            ],
             [("stopped", "Paused")] * bool(row.paused_at) + [("off", "Inactive")] * (not row.active),
         )
         for row in await directory.list_page(

@@ -49,7 +49,7 @@ async def list_people(admin: AdminRequest, read: ReadTx, page_query: PageQuery) 
             row.user_id,
             row.email,
             [
-                f"signed in, last seen {times.format_ago(row.seen_at, zone)}" if row.seen_at else "",
+                f"Signed in, last seen {times.format_when(row.seen_at, zone)}" if row.seen_at else "",
                 _describe_ways(row.ways),
             ],
             [("agent", "Admin")] * (row.role == "admin") + [("off", "Off")] * (not row.active),

@@ -56,7 +56,7 @@ async def list_trials(admin: AdminRequest, read: ReadTx, page_query: PageQuery) 
         Item(
             shape.trial_id,
             names.get(shape.corpus_id, shape.corpus_id),
-            [_summarize(shape), times.format_ago(shape.created_at, times.get_zone(admin.request)), _describe(shape)],
+            [_summarize(shape), times.format_when(shape.created_at, times.get_zone(admin.request)), _describe(shape)],
             [STATE_BADGES[shape.state]],
         )
         for shape in await show_trials(read, admin.tenant_id, rows)
@@ -122,7 +122,7 @@ def _read_texts(row: ResultRow) -> str:
 
 PAGE = SettingsPage(
     "trials",
-    about="Turns that were kept, against a candidate. Each answer is caught and judged; nothing is sent.",
+    about="Kept turns are handed to a candidate, and its answers are judged. Nothing is sent.",
     empty_text="No trial was run yet.",
     add_label="Run a trial",
     list_items=list_trials,
