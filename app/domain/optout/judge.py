@@ -42,6 +42,8 @@ WISH_MEANINGS = frozenset(
     SPAM START STOPPED TEXT UNSUB WANT WHO WRONG""".split()
 )
 """Without one of these meanings a text wishes nothing about texting."""
+ASKING_MEANINGS = frozenset({"ASK", "HOW", "SAY", "THIS"})
+"""With one of these it may still ask for help: what can I reply here?"""
 ALONE_MEANINGS = frozenset({"CANCEL", "CEASE", "DNC", "HELP", "INFO", "OPT", "RESUB", "REVOKE", "START", "UNSUB"})
 """Meanings of words that can be a whole wish."""
 UNCLEAR_MEANINGS = frozenset(
@@ -131,10 +133,13 @@ def drop_signature(text: str, words: Sequence[str]) -> Sequence[str]:
 
 def _judge_meaning(words: Sequence[str], model: Model) -> Judgment:
     meanings_by_word = [meanings for meanings in map(find_likely_meanings, words) if meanings]
-    if WISH_MEANINGS.isdisjoint(chain.from_iterable(meanings_by_word)):
+    found_meanings = frozenset(chain.from_iterable(meanings_by_word))
+    may_wish = not WISH_MEANINGS.isdisjoint(found_meanings)
+    if not may_wish and ASKING_MEANINGS.isdisjoint(found_meanings):
         return Judgment()  # of such texts the model knows too little, and most of them are conversation
     scores = dict(zip(LABELS, score_labels(words, model), strict=True))
-    if max(scores, key=scores.__getitem__) == "none":
+    best = max(scores, key=scores.__getitem__)
+    if best == "none" or (not may_wish and best != "help"):
         return Judgment()
     if denies_wish(words):
         scores |= {"stop": -inf, "possible": -inf} if takes_back(words) else dict.fromkeys(scores, -inf) | {"none": 0}
