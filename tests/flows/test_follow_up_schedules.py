@@ -58,7 +58,7 @@ class Schedule:
                 if response.status_code == 202:
                     await self.speak()
             case "off" | "on" | "qualified" | "in_progress":
-                if event == "off" and await self._is_followed():
+                if event == "off" and await self._is_agent_on():
                     self.is_silent = False
                 change = {"agentMode": event == "on"} if event in ("off", "on") else {"status": event}
                 await world.tenant.ask("PATCH", path, change)
@@ -83,6 +83,9 @@ class Schedule:
         await arrive(self.resources, self.world)
         self.is_silent, self.minutes = True, 0
         await self._look(ANSWERS["reply"])
+
+    async def _is_agent_on(self) -> bool:
+        return (await self.world.thread(self.thread))["sms"]["agentMode"]  # type: ignore[no-any-return]
 
     async def _is_followed(self) -> bool:
         shown = await self.world.thread(self.thread)
