@@ -46,6 +46,7 @@ async def switch_agent_mode(
     locked_threads = await threads.lock(tx, author_by_thread)
     switched_threads = await threads.switch_agent_mode(tx, author_by_thread, on, HAND_RULE)
     if not on:
+        await planned_turns.plan_unseen(tx, switched_threads)
         await threads.cancel_turns(tx, locked_threads, SWITCH_OFF_REASON)
         await threads.cancel_agent_texts(tx, locked_threads, "TURN_CANCELLED", SWITCH_OFF_REASON, sent_with)
     await timeline.tell_agent_mode(tx, {thread: author_by_thread[thread] for thread in switched_threads}, on)
@@ -57,6 +58,7 @@ async def hand_over(tx: Tx, turn: Turn, reason: str, has_status: bool = False) -
     the thread."""
     thread, author = turn.thread, turn.agent_author
     await threads.switch_agent_mode(tx, {thread: author}, False, "handoff")
+    await planned_turns.plan_unseen(tx, [thread])
     await threads.cancel_turns(tx, [thread], HAND_OVER_REASON)
     await threads.withdraw_held_replies(tx, [thread], f"withdrawn: {HAND_OVER_REASON}")
     if not has_status:

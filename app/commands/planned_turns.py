@@ -116,9 +116,20 @@ def _find_end(look: Look, silent_threads: Sequence[SilentThread]) -> datetime:
 async def plan_follow_ups(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
     """Plans the next follow-up of each thread that is not locked by others; the next look sees those."""
     free_threads = await threads.lock_free(tx, thread_keys) if thread_keys else []
-    if not free_threads:
-        return
-    all_facts = await planned_turns.get_facts(tx, free_threads)
+    if free_threads:
+        await _plan_next_steps(tx, await planned_turns.get_facts(tx, free_threads))
+
+
+async def plan_unseen(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
+    """Plans the follow-ups of threads in which agent mode goes off, as if it stayed on and the conversation went on.
+    The caller, who has locked the threads, then calls them off with all that is planned: also those to texts that no
+    look has seen yet, or that were sent while the conversation was finished."""
+    if thread_keys:
+        all_facts = await planned_turns.get_facts(tx, thread_keys)
+        await _plan_next_steps(tx, [replace(facts, agent_mode=True, status="in_progress") for facts in all_facts])
+
+
+async def _plan_next_steps(tx: Tx, all_facts: Sequence[ThreadFacts]) -> None:
     # Of a thread with several planned turns, the one after silence, if there is one.
     facts_by_thread = {facts.thread: facts for facts in sorted(all_facts, key=_get_rank)}
     follow_ups = [(facts, decide_follow_up(facts)) for facts in facts_by_thread.values()]

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from asyncpg.exceptions import LockNotAvailableError
+
 from app.domain.idempotency import IdempotencyKey
 from app.store.engine import ReadTx, Tx, as_columns
 
@@ -39,13 +41,19 @@ class FirstAnswer:
 async def reserve_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey) -> FirstAnswer | None:
     """Reserves the key for this request and returns None. If it is taken, returns
     the first request's answer. Raises `LockNotAvailableError` if the first request still
-    runs after a second."""
+    runs after a second, or if the tenant is locked for so long (`has_waited_for_tenant`)."""
     await tx.execute(SET_LOCK_TIMEOUT_SQL)
     is_first = await tx.fetch_value(
         RESERVE_KEY_SQL, tenant_id, idempotency_key.route, idempotency_key.key, idempotency_key.digest
     )
     await tx.execute(RESET_LOCK_TIMEOUT_SQL)
     return None if is_first else (await find_first_answers(tx, [(tenant_id, idempotency_key)])).get(0)
+
+
+def has_waited_for_tenant(error: LockNotAvailableError) -> bool:
+    """Whether it was not the key that somebody else held, but the row of the tenant, to which each key refers: a
+    move to another cell locks it."""
+    return '"tenants"' in (error.context or "")
 
 
 async def find_first_answers(read: ReadTx, keys: Sequence[tuple[str, IdempotencyKey]]) -> dict[int, FirstAnswer]:

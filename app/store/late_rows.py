@@ -133,12 +133,13 @@ async def lock_rows(tx: Tx, tenant_id: str) -> float:
 async def lock_figures(tx: Tx, tenant_id: str) -> None:
     """Also holds up every count of the tenant's figures. Who counts them already waits for the tenant, which `tx` has
     locked: that is ended. Raises `LockNotAvailableError`."""
-    await _lock_tables(tx, tenant_id, FIGURES)
+    await _lock_tables(tx, tenant_id, FIGURES, ends_waiting=True)
 
 
-async def _lock_tables(tx: Tx, tenant_id: str, tables: Sequence[str]) -> float:
+async def _lock_tables(tx: Tx, tenant_id: str, tables: Sequence[str], ends_waiting: bool = False) -> float:
     """Who has locked a row and adds another one waits for us, and we for the row: so we give up first, long before
-    PostgreSQL ends one of both, and try again."""
+    PostgreSQL ends one of both, and try again. That frees what was locked here; `ends_waiting`: who waits for what
+    `tx` has locked before is ended."""
     for tries_left in reversed(range(LOCK_TRIES)):
         await tx.execute(BEGIN_TRY_SQL)
         begun_at = loop_time()
@@ -148,7 +149,8 @@ async def _lock_tables(tx: Tx, tenant_id: str, tables: Sequence[str]) -> float:
             await tx.execute(END_TRY_SQL)
             if not tries_left:
                 raise
-            await cancel_waiting(tx)
+            if ends_waiting:
+                await cancel_waiting(tx)
             await asyncio.sleep(0.1)
         else:
             break

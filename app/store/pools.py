@@ -22,7 +22,8 @@ STATEMENT_SECONDS = 10.0
 MAX_BATCH_CONNECTIONS = 4
 """One for a batch of sends, one for a batch of receipts, two for batches of inbound texts."""
 ABANDONED_TX_TIMEOUT = "10s"
-"""The server ends a transaction that is idle for this long, and frees its locks."""
+"""The server ends a transaction that is idle for this long, and frees its locks. It also ends one whose result nobody
+takes for so long: a process that is frozen or cut off while it reads much would else keep its locks."""
 TRY_ROLES_SQL = "SET ROLE app_tenant; SET ROLE app_system"
 
 
@@ -71,6 +72,7 @@ def _build_opening(url: str, two_roles: bool, trust: Trust, wanted_host: WantedH
         "enable_seqscan": "off",
         "plan_cache_mode": "force_generic_plan",
         "idle_in_transaction_session_timeout": ABANDONED_TX_TIMEOUT,
+        "tcp_user_timeout": ABANDONED_TX_TIMEOUT,
     }
     if two_roles:
         server_settings["role"] = "app_system"

@@ -8,7 +8,7 @@ from fastapi import Depends, Header, Request
 from pydantic import BaseModel
 
 from app.domain.idempotency import IdempotencyKey, ReplayedAnswer, digest_body
-from app.domain.problems import IdempotencyInProgress, IdempotencyKeyReused, Problem
+from app.domain.problems import IdempotencyInProgress, IdempotencyKeyReused, Problem, Unavailable
 from app.store import idempotency
 from app.store.engine import Tx
 from app.store.idempotency import FirstAnswer
@@ -80,13 +80,15 @@ async def build_key(request: Request, route: str, key: str | None) -> Idempotenc
 
 async def claim_key(tx: Tx, tenant_id: str, idempotency_key: IdempotencyKey | None) -> Idempotency:
     """Claims the key for this request. Raises `ReplayedAnswer` for a repeat, `IdempotencyKeyReused`
-    when the body differs, and `IdempotencyInProgress` while the first request still runs."""
+    when the body differs, `IdempotencyInProgress` while the first request still runs, and `Unavailable` while the
+    tenant is locked."""
     if idempotency_key is None:
         return Idempotency(tx, tenant_id, None)
     try:
         first_answer = await idempotency.reserve_key(tx, tenant_id, idempotency_key)
-    except LockNotAvailableError:
-        raise IdempotencyInProgress(retry_after=1) from None
+    except LockNotAvailableError as error:
+        is_tenant_locked = idempotency.has_waited_for_tenant(error)
+        raise Unavailable() if is_tenant_locked else IdempotencyInProgress(retry_after=1) from None
     if first_answer is not None:
         raise build_repeat_outcome(first_answer, idempotency_key)
     return Idempotency(tx, tenant_id, idempotency_key)

@@ -33,6 +33,11 @@ class Us:
     url: str = ""
     hooks: list[WebhookRequest] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
+    takes_receipts: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def hear_receipt(self, request: Request) -> Response:
+        await self.takes_receipts.wait()
+        return await self.hear(request)
 
     async def hear(self, request: Request) -> Response:
         url = f"{self.url}{request.url.path}" + (f"?{q}" if (q := request.url.query) else "")
@@ -73,7 +78,7 @@ class World:
 @pytest.fixture(scope="module")
 async def servers() -> AsyncIterator[tuple[Us, Starlette, str]]:
     us = Us()
-    routes = [Route("/status", us.hear, methods=["POST"]),
+    routes = [Route("/status", us.hear_receipt, methods=["POST"]),
               Route("/inbound", us.hear, methods=["POST"])]  # fmt: skip
     app = carrier.build_app(SECRET)
     async with served(Starlette(routes=routes)) as us.url, served(app) as url:
@@ -85,6 +90,7 @@ async def world(servers: tuple[Us, Starlette, str]) -> AsyncIterator[World]:
     """The carrier without a memory, and webhooks that nothing has reached."""
     us, app, url = servers
     us.hooks, us.answers = [], []
+    us.takes_receipts.set()
     app.state.carrier = carrier.Carrier(SECRET, {OURS: f"{us.url}/inbound"}, 0.02)
     account = Account("org_1", "acct_1", "simulator", {"secret": SECRET}, url)
     async with http_clients.build_client(base_url=url, timeout=5) as http:
@@ -266,6 +272,21 @@ async def test_the_lead_s_text_is_repeated_under_one_id_while_we_are_away(world:
     ids = [text.provider_id for hook in world.us.hooks for text in simulator.read_inbound(hook)]
     assert len(ids) == 2
     assert len(set(ids)) == 1
+
+
+async def test_the_lead_s_text_does_not_wait_for_receipts(world: World) -> None:
+    world.us.takes_receipts.clear()
+    for batch in range(4):
+        await asyncio.gather(*(world.send("1234", f"msg_{batch}_{n}") for n in range(30)))
+    await asyncio.sleep(0.1)  # now their receipts are on their way
+    answer = await world.http.post(f"/phone/{LEAD}/texts", json={"to": OURS, "text": "Hi"})
+    assert answer.json() == {"status": 200}
+    world.us.takes_receipts.set()
+
+    async def have_come() -> bool:
+        return len(world.us.hooks) == 1 + 2 * 120
+
+    await until(have_come)
 
 
 async def test_a_webhook_that_says_no_is_not_asked_again(world: World) -> None:

@@ -376,7 +376,7 @@ def slow(
         answers = [at for text, at in record.arrived.get(last.phone, ())
                    if any(turn in text for turn in turns)]  # fmt: skip
         if not answers:
-            late.append(f"{talk.manner}: {last.text!r} was never answered")
+            late.append(f"{talk.manner}: {last.text!r}, whose webhook got {last.status}, was never answered")
             continue
         after = (min(answers) - last.at).total_seconds()
         deaths = [t for t in killed_at if t <= min(answers).timestamp()]

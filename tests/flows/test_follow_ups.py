@@ -156,6 +156,46 @@ async def test_a_follow_up_is_called_off(idle_world: World, resources: Resources
     assert turns[0]["reason"]
 
 
+@pytest.mark.parametrize(
+    "how", ["mode off", "a new text, mode off", "finished, mode off", "reopened, mode off", "a hand-off"]
+)
+async def test_what_was_called_off_before_a_look_saw_the_text_does_not_come_back(
+    idle_world: World, resources: Resources, how: str
+) -> None:
+    """A look comes up to five seconds after a text of ours, and plans nothing while the conversation is finished."""
+    world, tenant = idle_world, idle_world.tenant
+    if how == "mode off":
+        await following(world, resources, HOUR)
+        lead = await tenant.lead(phone=phone(), campaignId=world.campaign["campaignId"])
+        thread = (await world.send(leadId=lead["leadId"], agentMode=True))["interactionId"]
+    else:
+        thread = await following(world, resources, HOUR)
+    path = f"/interactions/{thread}"
+    match how:
+        case "a new text, mode off":
+            await world.send("And one more thing", interactionId=thread)
+        case "finished, mode off" | "reopened, mode off":
+            await tenant.call("PATCH", path, {"status": "qualified"})
+            await world.send("All the best", interactionId=thread)
+            await look(resources, tenant.tenant_id)
+            if how == "reopened, mode off":
+                await tenant.call("PATCH", path, {"status": "in_progress"})
+        case "a hand-off":
+            await world.text("A person, please")
+            await answer(world, resources, {"reply": "A colleague will write.", "handoff": True}, minutes=1)
+            await tenant.call("PATCH", path, {"status": "in_progress"})
+    await arrive(resources, world)
+    world.agent.told.clear()
+    await tenant.call("PATCH", path, {"agentMode": False})
+    await tenant.call("PATCH", path, {"agentMode": True, "status": "in_progress"})
+    assert (await world.thread(thread))["plannedTurns"] == []
+    await answer(world, resources, {"replies": []}, minutes=HOUR + 1)
+    assert thread not in [payload["interaction"]["interactionId"] for payload in world.agent.told]
+    await world.send("Here we are again", interactionId=thread)
+    await answer(world, resources)
+    assert [plan["trigger"] for plan in (await world.thread(thread))["plannedTurns"]] == ["silence"]
+
+
 async def test_after_an_outage_one_follow_up_comes_whose_moment_is_not_long_past(
     idle_world: World, resources: Resources
 ) -> None:

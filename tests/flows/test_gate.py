@@ -98,6 +98,23 @@ async def test_a_repeat_while_the_first_waits_for_its_thread_is_told_so(
     assert len(await texts_of(idle_world)) == 2
 
 
+async def test_a_first_request_is_told_to_try_again_while_its_tenant_is_locked(
+    idle_world: World, configuration: Settings
+) -> None:
+    """As while the tenant moves to another cell. Nobody else has the keys, so it is not said that somebody has."""
+    tenant = idle_world.tenant
+    async with holding(configuration, tenant.tenant_id):
+        sent, made = await asyncio.gather(
+            sent_with(idle_world, "k7"),
+            tenant.ask("POST", "/leads", {"firstName": "Joe"}, headers={"Idempotency-Key": "k7"}),
+        )
+    assert [(status, body["error"]["code"]) for status, body in (sent, (made.status_code, made.json()))] == [
+        (503, "UNAVAILABLE")
+    ] * 2
+    assert (await sent_with(idle_world, "k7"))[0] == 202
+    assert len(await texts_of(idle_world)) == 1
+
+
 async def test_a_repeat_is_answered_when_its_first_would_be_refused_by_now(
     idle_world: World,
 ) -> None:

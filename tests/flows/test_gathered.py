@@ -19,12 +19,12 @@ from tests.makers import Data, Tenant, phone
 from tests.world import World
 
 STRANGERS = 40
-ROWS = {"int": ("interactions", "interaction_id"), "msg": ("messages", "message_id")}
+ROWS = {"int": ("interactions", "interaction_id"), "msg": ("messages", "message_id"), "org": ("tenants", "tenant_id")}
 
 
 @asynccontextmanager
 async def holding(configuration: Settings, row: str) -> AsyncIterator[None]:
-    """The lock of the thread's row, or the text's, held by somebody else."""
+    """The lock of the row of a thread, a text or a tenant, held by somebody else."""
     table, key = ROWS[row.partition("_")[0]]
     connection = await asyncpg.connect(configuration.database_url)
     try:

@@ -15,6 +15,8 @@ from starlette.requests import Request
 from app.demo import http_clients
 
 RETRY_DELAYS = (0.2, 1.0, 3.0)
+RECEIPTS_AT_ONCE = 32
+"""Much fewer than the connections of the client: texts of leads do not wait for receipts."""
 PRICE = {"price": "0.0079", "currency": "USD"}
 """Of any text; told when it has arrived."""
 
@@ -53,6 +55,7 @@ class Carrier:
         """Refuses every text, whoever it is for."""
         self._ids = itertools.count(1)
         self._client = http_clients.build_client(timeout=15)
+        self._receipt_slots = asyncio.Semaphore(RECEIPTS_AT_ONCE)
         self._tasks: set[asyncio.Task[None]] = set()
         self._run = f"{time.time_ns():x}"
 
@@ -107,7 +110,9 @@ class Carrier:
                 **({"code": code} if code else {}),
                 **(PRICE if status == "delivered" else {}),
             }
-            if 200 <= await self.post_webhook(accepted_order["callbackUrl"], body) < 300:
+            async with self._receipt_slots:
+                answer_status = await self.post_webhook(accepted_order["callbackUrl"], body)
+            if 200 <= answer_status < 300:
                 accepted_order.setdefault("told", []).append(status)
 
     async def post_webhook(self, url: str, body: dict[str, Any]) -> int:
