@@ -150,7 +150,13 @@ def _judge_meaning(words: Sequence[str], model: Model) -> Judgment:
         if scores[word] - next_score >= OBEY_MARGIN[word]:
             return Judgment(word, "meaning", find_reasons=partial(explain, words, word, model))
     doubt = max(scores["possible"], scores["stop"]) - max(scores["none"], scores["start"], scores["help"])
-    return Judgment(is_possible=doubt >= POSSIBLE_MARGIN)
+    return Judgment(is_possible=doubt >= POSSIBLE_MARGIN and not _is_guessed(words, meanings_by_word))
+
+
+def _is_guessed(words: Sequence[str], meanings_by_word: Sequence[Sequence[str]]) -> bool:
+    """Whether a wish is read only from a word that may be mistyped, and the rest tells nothing: O'Brien."""
+    is_unclear = all(map(UNCLEAR_MEANINGS.issuperset, meanings_by_word))
+    return is_unclear and WISH_MEANINGS.isdisjoint(chain.from_iterable(map(find_meanings, words)))
 
 
 def _tells_of_somebody(words: Sequence[str]) -> bool:
