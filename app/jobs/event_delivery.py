@@ -89,8 +89,8 @@ class EventDelivery:
                 await webhook_moves.move_cursors(tx, ready)
                 if ready.has_subjects_behind:
                     await webhook_moves.catch_up(tx, ready)
-        if not ready.active:
-            return [], False
+        if not ready.may_have_due:
+            return [], ready.active > 0
         async with self._database.system_tx(plan_now=True) as tx:
             begin_by = time.monotonic() + LAST_BEGIN_SECONDS
             claimed_events = await webhook_queue.claim(

@@ -24,7 +24,7 @@ from app.jobs.notices import Notifier
 from app.jobs.prices import PriceFetcher
 from app.jobs.trials import TrialRunner
 from app.jobs.turn_claims import HandOver
-from app.store import hand_overs, owed, turns
+from app.store import hand_overs, outbox, owed
 from app.store.clock import OUTBOX_HINT, Clock
 from app.store.connections import DATABASE_AWAY_ERRORS
 from app.store.engine import Database
@@ -153,11 +153,7 @@ class Loops:
                 await self._rest_for(FAILURE_REST_SECONDS)
 
     async def _rest_for(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stop_event.wait()
-        except TimeoutError:
-            pass
+        await _wait_for(self._stop_event, seconds)
 
     async def _drain_clock(self) -> None:
         room = max(MAX_HAND_OVERS - len(self._hand_over_tasks), 1)
@@ -177,10 +173,11 @@ class Loops:
     async def _poll_rows(self) -> None:
         async with self._database.system_tx() as tx:
             asked_at = time.time()
-            now = await turns.get_database_time(tx)
-            self._clock_offset = now - (asked_at + time.time()) / 2
+            outbox_look = await outbox.look(tx)
+            self._clock_offset = outbox_look.now - (asked_at + time.time()) / 2
             due_threads = await hand_overs.find_due_threads(tx, THREADS_PER_POLL)
-        self._owed_event.set()
+        if outbox_look.may_be_due:
+            self._owed_event.set()
         await self._claim_turns(due_threads)
         await self._rest_for(POLL_SECONDS)
 
@@ -262,20 +259,13 @@ class Loops:
         room = MAX_TEXTS - self._text_count
         batch = await self._delivery.claim(min(room, TEXTS_PER_CLAIM)) if room else None
         if batch is None:
-            await self._wait_for_texts(await self._delivery.get_seconds_until_free() if room else None)
+            # Until a text is owed, or pacing frees a number.
+            await _wait_for(self._owed_event, await self._delivery.get_seconds_until_free() if room else None)
             return
         self._text_count += len(batch.texts)
         task = asyncio.create_task(self._deliver_batch(batch))
         self._delivery_tasks.add(task)
         task.add_done_callback(self._delivery_tasks.discard)
-
-    async def _wait_for_texts(self, seconds: float | None) -> None:
-        """Waits until a text is owed, or `seconds` until pacing frees a number."""
-        try:
-            async with asyncio.timeout(seconds):
-                await self._owed_event.wait()
-        except TimeoutError:
-            pass
 
     async def _deliver_batch(self, batch: Batch) -> None:
         try:
@@ -299,19 +289,12 @@ class Loops:
             task.add_done_callback(self._event_tasks.discard)
         await self._rest_for(MIN_EVENT_REST_SECONDS if is_active else POLL_SECONDS)
         if not subjects and is_active:
-            await self._wait_for_settled_events()
+            await _wait_for(self._settled_event, EVENT_POLL_SECONDS)
 
     async def _prune_deliveries(self) -> None:
         """Beside the claims: after a burst there is much to delete."""
         await self._rest_for(PRUNE_SECONDS)
         await self._event_delivery.prune_deliveries()
-
-    async def _wait_for_settled_events(self) -> None:
-        try:
-            async with asyncio.timeout(EVENT_POLL_SECONDS):
-                await self._settled_event.wait()
-        except TimeoutError:
-            pass
 
     async def _post_events(self, subject: SubjectEvents) -> None:
         try:
@@ -323,3 +306,12 @@ class Loops:
             log.exception("events could not be settled", subject=subject.events[0].subject)
         finally:
             self._settled_event.set()
+
+
+async def _wait_for(event: asyncio.Event, seconds: float | None) -> None:
+    """Waits until the event is set, for up to `seconds` (None: for ever)."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -67,14 +67,14 @@ WITH RECURSIVE asking AS (  -- each tenant with an open question: skips through 
     SELECT q.*, row_number() OVER (PARTITION BY q.tenant_id ORDER BY q.due_at) AS turn
     FROM asking a CROSS JOIN LATERAL (
         SELECT k.tenant_id, k.phone, k.due_at FROM contact_checks k
-        WHERE k.tenant_id = a.tenant_id AND k.due_at <= clock_timestamp()
+        WHERE k.tenant_id = a.tenant_id AND k.due_at <= (SELECT clock_timestamp())
         ORDER BY k.due_at LIMIT $4) q
     WHERE a.tenant_id <> ALL ($5)
 ), due AS (
     SELECT k.tenant_id, k.phone
     FROM (SELECT tenant_id, phone FROM candidates ORDER BY turn, due_at LIMIT $1) c
     JOIN contact_checks k ON k.tenant_id = c.tenant_id AND k.phone = c.phone
-    WHERE k.due_at <= clock_timestamp() FOR UPDATE OF k SKIP LOCKED
+    WHERE k.due_at <= (SELECT clock_timestamp()) FOR UPDATE OF k SKIP LOCKED
 ), claimed AS (
     UPDATE contact_checks k SET lease = $2, due_at = clock_timestamp() + $3::interval, attempts = k.attempts + 1
     FROM due WHERE k.tenant_id = due.tenant_id AND k.phone = due.phone

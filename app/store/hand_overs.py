@@ -17,7 +17,7 @@ from app.store.turns import TurnKey
 
 FIND_DUE_THREADS_SQL = f"""
 SELECT DISTINCT tenant_id, interaction_id FROM turns
-WHERE due_at <= clock_timestamp() AND kind = 'live'
+WHERE due_at <= (SELECT clock_timestamp()) AND kind = 'live'
   AND state IN {UNFINISHED_SQL}
 LIMIT $1
 """

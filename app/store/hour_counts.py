@@ -18,7 +18,7 @@ from app.store.thread_filters import NEWEST_TURN_SQL, SENT_SQL
 # version before leaves it.
 DUE_SQL = f"""
 FROM figure_hours
-WHERE ({WAITING_SQL}) AND {DUE_AT_SQL} <= clock_timestamp() + $1::interval
+WHERE ({WAITING_SQL}) AND {DUE_AT_SQL} <= (SELECT clock_timestamp()) + $1::interval
   AND (counted_at < $2 OR counted_at IS NULL OR $2 IS NULL)
 """
 # The mark is taken away first: whoever sets it again meanwhile waits for the count, and it counts.

@@ -219,6 +219,30 @@ async def claim(tx: Tx, lease: str, limit: int, rates: PacingRates) -> list[Clai
     )
 
 
+LOOK_SQL = """
+SELECT extract(epoch FROM clock_timestamp())::float8 AS now,
+       (SELECT true FROM outbox WHERE state = 'queued' AND seq IS NOT NULL
+        ORDER BY tenant_id, from_phone LIMIT 1) IS NOT NULL
+       OR (SELECT true FROM outbox WHERE state <> 'queued' AND due_at <= (SELECT clock_timestamp())
+           ORDER BY due_at LIMIT 1) IS NOT NULL AS may_be_due
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxLook:
+    """`now`: the database's clock, in epoch seconds. `may_be_due`: there may be a text to claim."""
+
+    now: float
+    may_be_due: bool
+
+
+async def look(tx: Tx) -> OutboxLook:
+    """Whether a claim is worth its price: it takes a hundred times as long, because it is planned each time."""
+    found_look = await tx.fetch_one(OutboxLook, LOOK_SQL)
+    assert found_look is not None
+    return found_look
+
+
 FIND_LEASED_SQL = """
 SELECT o.message_id FROM outbox o
 JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, message_id) USING (tenant_id, message_id)

@@ -102,7 +102,7 @@ async def take(tx: Tx, tenant_id: str, account_id: str, text: InboundText) -> li
 TAKE_INCOMPLETE_SQL = """
 WITH late AS (
     SELECT tenant_id, account_id, sender, our_number, reference FROM inbound_parts
-    WHERE received_at < clock_timestamp() - $1::interval
+    WHERE received_at < now() - $1::interval
     GROUP BY 1, 2, 3, 4, 5 LIMIT $2
 ), taken AS (
     DELETE FROM inbound_parts p USING late l

@@ -20,7 +20,7 @@ from app.store.threads import ThreadKey
 FIND_DUE_THREADS_SQL = """
 SELECT DISTINCT tenant_id, interaction_id FROM (
     SELECT tenant_id, interaction_id FROM turns
-    WHERE kind = 'live' AND state = 'planned' AND due_at <= clock_timestamp()
+    WHERE kind = 'live' AND state = 'planned' AND due_at <= (SELECT clock_timestamp())
     ORDER BY due_at LIMIT $1
 ) due
 """
@@ -290,7 +290,7 @@ SELECT DISTINCT m.tenant_id, m.interaction_id FROM (
 CROSS JOIN LATERAL (
     SELECT m.tenant_id, m.interaction_id FROM messages m
     JOIN interactions t ON t.tenant_id = m.tenant_id AND t.interaction_id = m.interaction_id
-    WHERE m.tenant_id = a.tenant_id AND m.error_code IS NOT NULL AND m.created_at > clock_timestamp() - $2::interval
+    WHERE m.tenant_id = a.tenant_id AND m.error_code IS NOT NULL AND m.created_at > now() - $2::interval
       AND m.status IN ('failed', 'undelivered') AND m.seq IS NOT NULL
       AND NOT EXISTS (SELECT 1 FROM messages n WHERE n.tenant_id = m.tenant_id
                         AND n.interaction_id = m.interaction_id AND n.seq > m.seq AND n.status <> 'note')

@@ -97,6 +97,7 @@ def _create_pool(open_one: OpenConnection, size: int, trust: Trust) -> AsyncEngi
         pool_size=size,
         max_overflow=0,
         pool_timeout=CONNECT_SECONDS,
+        pool_use_lifo=True,  # the fewer connections take turns, the fewer sessions plan each statement
     )
 
     def refuse_dead(adapter: Any, _: object, __: object) -> None:

@@ -49,7 +49,7 @@ JOIN leads l ON l.tenant_id = m.tenant_id AND l.lead_id = m.lead_id
 JOIN tenants tn ON tn.tenant_id = o.tenant_id
 JOIN interactions t ON t.tenant_id = o.tenant_id AND t.interaction_id = o.interaction_id
 LEFT JOIN campaigns c ON c.tenant_id = o.tenant_id AND c.campaign_id = coalesce(m.matter, t.campaign_id)
-WHERE o.state = 'queued' AND o.seq IS NULL AND o.due_at <= clock_timestamp()
+WHERE o.state = 'queued' AND o.seq IS NULL AND o.due_at <= (SELECT clock_timestamp())
 ORDER BY o.due_at LIMIT $1
 """
 

@@ -36,12 +36,12 @@ DROP_PAYLOADS_SQL = """
 """Deletes a turn's payload together with its attempts, because they hold the same text."""
 
 
-def _delete_step_sql(table: str, column: str) -> str:
+def delete_step_sql(table: str, column: str) -> str:
     extra_sql = DROP_PAYLOADS_SQL if table == "turn_attempts" else ""
     return f"""
 WITH gone AS (
     DELETE FROM {table} WHERE ctid = ANY (ARRAY(
-        SELECT ctid FROM {table} WHERE {column} < clock_timestamp() - $1::interval LIMIT {ROWS_PER_STEP}))
+        SELECT ctid FROM {table} WHERE {column} < now() - $1::interval LIMIT {ROWS_PER_STEP}))
     RETURNING *
 ){extra_sql}
 SELECT count(*) FROM gone
@@ -55,5 +55,5 @@ async def prune(database: Database, retention: Mapping[str, timedelta]) -> Async
         removed_count = ROWS_PER_STEP
         while removed_count == ROWS_PER_STEP:
             async with database.system_tx() as tx:
-                removed_count = await tx.fetch_value(_delete_step_sql(table, column), retention.get(table, default_age))
+                removed_count = await tx.fetch_value(delete_step_sql(table, column), retention.get(table, default_age))
             yield table, removed_count

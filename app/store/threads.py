@@ -140,11 +140,17 @@ UPDATE interactions t SET agent_mode = true, agent_off_at = NULL, updated_at = c
     last_change = {change}
 FROM (
     SELECT i.tenant_id, i.interaction_id FROM interactions i
-    JOIN leads l ON l.tenant_id = i.tenant_id AND l.lead_id = i.lead_id
+    CROSS JOIN LATERAL (  -- LIMIT makes it a lookup for each thread: a join might begin with all leads
+        SELECT is_test FROM leads WHERE tenant_id = i.tenant_id AND lead_id = i.lead_id LIMIT 1) l
     CROSS JOIN LATERAL (
         {agent}
     ) agent
     WHERE i.agent_off_at IS NOT NULL AND NOT i.agent_mode
+      -- Known before an agent is looked for: there may be many threads that none comes back to. The tenant is an
+      -- expression, so that no index of all its threads is read.
+      AND EXISTS (SELECT FROM sms_agents g WHERE g.active AND g.resume_after_minutes IS NOT NULL)
+      AND i.tenant_id || '' = ANY (ARRAY(
+          SELECT g.tenant_id FROM sms_agents g WHERE g.active AND g.resume_after_minutes IS NOT NULL))
       AND i.agent_off_at < clock_timestamp() - agent.resume_after_minutes * interval '1 min'
     ORDER BY i.tenant_id, i.our_number, i.lead_phone LIMIT $1 FOR UPDATE OF i SKIP LOCKED
 ) due

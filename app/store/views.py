@@ -23,7 +23,7 @@ FAILED_THREADS_SQL = """
     SELECT n.interaction_id FROM messages n JOIN interactions o USING (tenant_id, interaction_id)
     WHERE n.tenant_id = $1 AND n.error_code IS NOT NULL
       AND n.status IN ('failed', 'undelivered') AND n.seq IS NOT NULL
-      AND n.created_at > clock_timestamp() - interval '7 days'
+      AND n.created_at > now() - interval '7 days'
       AND o.status NOT IN ('completed', 'disqualified', 'dnc')
       AND NOT EXISTS (SELECT 1 FROM messages later
                       WHERE later.tenant_id = n.tenant_id AND later.seq > n.seq
@@ -80,7 +80,7 @@ def _unread_sql(person: str, limit: int) -> str:
     """Walks the newest threads: most of them have been read, and their marks say so without a look at texts."""
     return f"""SELECT t.interaction_id FROM (
     SELECT t.tenant_id, t.interaction_id, t.last_seq, t.last_inbound_at FROM interactions t
-    WHERE t.tenant_id = $1 AND t.last_message_at > clock_timestamp() - interval '{UNREAD_DAYS} days'
+    WHERE t.tenant_id = $1 AND t.last_message_at > now() - interval '{UNREAD_DAYS} days'
     ORDER BY t.last_message_at DESC, t.interaction_id DESC LIMIT {MAX_IN_VIEW}
 ) t
 JOIN users u ON u.tenant_id = $1 AND u.user_id = {person}

@@ -31,6 +31,13 @@ class ReadyEndpoints:
     tenant_ids: Annotated[list[str], "text[]"]
     endpoint_ids: Annotated[list[str], "text[]"]
     has_subjects_behind: bool
+    has_due: bool
+    """An event of an active endpoint is due."""
+
+    @property
+    def may_have_due(self) -> bool:
+        """Also if events are due once the cursors have moved."""
+        return self.has_due or bool(self.endpoint_ids)
 
 
 LOCK_READY_SQL = f"""
@@ -48,7 +55,10 @@ WITH ready AS (
 SELECT (SELECT count(*) FROM webhook_endpoints WHERE active AND paused_at IS NULL) AS active,
        array(SELECT tenant_id FROM ready ORDER BY tenant_id, endpoint_id) AS tenant_ids,
        array(SELECT endpoint_id FROM ready ORDER BY tenant_id, endpoint_id) AS endpoint_ids,
-       EXISTS (SELECT FROM webhook_backlogs) AS has_subjects_behind
+       EXISTS (SELECT FROM webhook_backlogs) AS has_subjects_behind,
+       EXISTS (SELECT FROM webhook_endpoints e WHERE e.active AND e.paused_at IS NULL AND EXISTS (
+           SELECT FROM webhook_queue q
+           WHERE q.tenant_id || q.endpoint_id = e.tenant_id || e.endpoint_id AND q.due_at <= now())) AS has_due
 """
 
 
