@@ -22,10 +22,7 @@ POOLER = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin:/usr/local/bin")
 VERSION = subprocess.run([POOLER, "--version"], capture_output=True, text=True, check=False).stdout if POOLER else ""
 KEEPS_STATEMENTS = tuple(map(int, re.findall(r"\d+", VERSION)[:2])) >= (1, 24)
 """Also without `max_prepared_statements`, which older ones do not know."""
-SETTINGS = (
-    "role,jit,enable_seqscan,plan_cache_mode,idle_in_transaction_session_timeout,tcp_user_timeout,lock_timeout,"
-    "extra_float_digits"
-)
+SETTINGS = "role,jit,enable_seqscan,plan_cache_mode,idle_in_transaction_session_timeout,lock_timeout,extra_float_digits"
 SETTINGS_ARE_LOST = "BAD   database: the pooler before PostgreSQL drops the settings of a session"
 STATEMENTS_ARE_LOST = "BAD   database: a pooler before PostgreSQL loses prepared statements"
 pytestmark = pytest.mark.skipif(not POOLER or os.geteuid() != 0, reason="pgbouncer is not installed, or not for us")

@@ -22,8 +22,10 @@ STATEMENT_SECONDS = 10.0
 MAX_BATCH_CONNECTIONS = 4
 """One for a batch of sends, one for a batch of receipts, two for batches of inbound texts."""
 ABANDONED_TX_TIMEOUT = "10s"
-"""The server ends a transaction that is idle for this long, and frees its locks. It also ends one whose result nobody
-takes for so long: a process that is frozen or cut off while it reads much would else keep its locks."""
+"""The server ends a transaction that is idle for this long, and frees its locks."""
+END_UNREAD_SQL = f"SET tcp_user_timeout = '{ABANDONED_TX_TIMEOUT}'"
+"""The server also ends a transaction whose result nobody takes for so long: a process that is frozen or cut off while
+it reads much would else keep its locks. No setting of the start, which a pooler would refuse."""
 TRY_ROLES_SQL = "SET ROLE app_tenant; SET ROLE app_system"
 
 
@@ -72,7 +74,6 @@ def _build_opening(url: str, two_roles: bool, trust: Trust, wanted_host: WantedH
         "enable_seqscan": "off",
         "plan_cache_mode": "force_generic_plan",
         "idle_in_transaction_session_timeout": ABANDONED_TX_TIMEOUT,
-        "tcp_user_timeout": ABANDONED_TX_TIMEOUT,
     }
     if two_roles:
         server_settings["role"] = "app_system"
@@ -107,7 +108,7 @@ def _create_pool(open_one: OpenConnection, size: int, trust: Trust) -> AsyncEngi
         if adapter.driver_connection.is_closed():
             raise exc.DisconnectionError
 
-    event.listen(engine.sync_engine, "connect", _register_json_codec)
+    event.listen(engine.sync_engine, "connect", _prepare_session)
     event.listen(engine.sync_engine, "checkout", refuse_dead)
     return engine
 
@@ -122,13 +123,14 @@ async def _has_both_roles(probe: Any) -> bool:
     return True
 
 
-def _register_json_codec(adapter: Any, _: object) -> None:
+def _prepare_session(adapter: Any, _: object) -> None:
     """Reads and writes jsonb as Python values."""
-    adapter.run_async(
-        lambda connection: connection.set_type_codec(
-            "jsonb", schema="pg_catalog", encoder=json.dumps, decoder=_decode_json
-        )
-    )
+
+    async def prepare(connection: Any) -> None:
+        await connection.execute(END_UNREAD_SQL)
+        await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=_decode_json)
+
+    adapter.run_async(prepare)
 
 
 def _decode_json(json_text: str) -> Any:
