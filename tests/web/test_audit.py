@@ -249,6 +249,17 @@ async def test_the_page_shows_the_newest_first_and_leads_on(tenant: Tenant, sam:
         form(page, "/audit")
 
 
+async def test_the_page_says_when_a_key_was_revoked(tenant: Tenant, sam: Browser) -> None:
+    key = await tenant.call("POST", "/api-keys", {"name": "CRM", "scope": "read"})
+    await tenant.call("DELETE", f"/api-keys/{key['keyId']}")
+    before, revoked_at = values(await newest(tenant))["revokedAt"]
+    assert before is None
+    assert revoked_at in await sam.page("/settings/audit?limit=1")
+    campaign = await tenant.campaign()
+    await tenant.call("DELETE", f"/campaigns/{campaign['campaignId']}")
+    assert "After" not in await sam.page("/settings/audit?limit=1"), "what was deleted is nothing now"
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [(None, "–"), (True, "yes"), (False, "no"), (0, "0"), ("US", "US"), ([], "none"), (["DE", "FR"], "DE, FR"),
