@@ -301,6 +301,7 @@ async def test_a_running_import_is_stopped_and_says_up_to_which_line(
     assert not await work(resources)
     page = await sam.page(here)
     assert f"the rows up to line {ROWS_PER_BATCH + 1} were imported or refused" in page
+    assert "the file and its report are deleted" in page
     assert (await sam.submit(page, "/remove")).headers["location"].endswith("imports?done=removed")
     assert len(await leads_of(tenant)) > 0
 
