@@ -23,7 +23,7 @@ class TextCount:
 
 
 COUNT_TEXTS_SQL = """
-SELECT date_bin($4, created_at, $3) AS at, from_phone, provider, status, count(*) AS count
+SELECT date_bin($4, created_at, 'epoch') AS at, from_phone, provider, status, count(*) AS count
 FROM messages
 WHERE tenant_id = $1 AND message_id >= $2 AND created_at >= $3 AND role = 'agent'
   AND status <> 'note'
@@ -44,7 +44,7 @@ class TurnCount:
 
 
 COUNT_TURNS_SQL = """
-SELECT date_bin($4, opened_at, $3) AS at, count(*) AS count
+SELECT date_bin($4, opened_at, 'epoch') AS at, count(*) AS count
 FROM turns
 WHERE tenant_id = $1 AND turn_id >= $2 AND opened_at >= $3 AND kind = 'live'
 GROUP BY 1

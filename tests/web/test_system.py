@@ -4,6 +4,7 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -11,6 +12,7 @@ from app.domain import ids
 from app.resources import Resources
 from app.web.page.charts import HEIGHT, WIDTH, build_chart, round_up_scale
 from app.web.page.system import TIME_SPANS, Span
+from app.web.page.times import format_mark
 from tests.makers import Data, Tenant
 from tests.web.people import Browser, add_person, browser
 from tests.world import World, until
@@ -105,18 +107,20 @@ async def test_delivery_and_failure_are_shares_of_what_left_by_number_and_provid
 async def test_a_span_counts_what_is_younger_than_it(
     idle_world: World, resources: Resources, span: Span, counted: set[int], sign_in: SignIn
 ) -> None:
-    ages = {1: timedelta(minutes=50), 2: timedelta(hours=20), 3: timedelta(days=29),
-            4: timedelta(days=31)}  # fmt: skip
+    ages = {1: timedelta(minutes=50), 2: timedelta(hours=23, minutes=50), 3: timedelta(days=29, hours=23, minutes=50),
+            4: timedelta(days=30, minutes=10)}  # fmt: skip
     for age in ages.values():
         await aged(resources, await idle_world.send("Hi"), age)
     page = await (await sign_in(idle_world.tenant)).page(f"/system?span={span}")
     assert figure(page, "Texts") == str(len(counted))
+    now = datetime.now(UTC)
     label = re.search(r'aria-label="Texts per ([^,]*), ([^"]*)"', page)
     assert label
-    unit, units = {"hour": ("minute", 60), "day": ("hour", 24), "month": ("day", 30)}[span]
+    unit, units = {"hour": ("minute", 60), "day": ("hour", 24), "month": ("day (UTC)", 30)}[span]
     assert label[1] == unit
     assert label[2].startswith(f"{TIME_SPANS[span].name.lower()}: highest ")
-    assert label[2].endswith(f"average {len(counted) / units:.2g}")
+    charted = sum(now - age >= TIME_SPANS[span].get_chart_start(now) for age in ages.values())
+    assert label[2].endswith(f"average {charted / units:.2g}"), "a chart has whole steps, the running one among them"
 
 
 async def test_an_opt_out_counts_among_the_phones_that_were_texted(world: World, sign_in: SignIn) -> None:
@@ -243,9 +247,14 @@ def test_a_chart_of_nothing_draws_nothing() -> None:
 
 def test_the_running_step_is_the_last_one() -> None:
     now = datetime(2026, 3, 1, 12, 34, 56, tzinfo=UTC)
-    assert TIME_SPANS["hour"].get_start(now) == datetime(2026, 3, 1, 11, 35, tzinfo=UTC)
-    assert TIME_SPANS["day"].get_start(now) == datetime(2026, 2, 28, 13, 0, tzinfo=UTC)
-    assert TIME_SPANS["month"].get_start(now) == datetime(2026, 1, 31, 0, 0, tzinfo=UTC)
+    assert TIME_SPANS["hour"].get_chart_start(now) == datetime(2026, 3, 1, 11, 35, tzinfo=UTC)
+    assert TIME_SPANS["day"].get_chart_start(now) == datetime(2026, 2, 28, 13, 0, tzinfo=UTC)
+    assert TIME_SPANS["month"].get_chart_start(now) == datetime(2026, 1, 31, 0, 0, tzinfo=UTC)
+
+
+def test_the_days_of_a_chart_are_labelled_as_they_are_counted_and_times_by_the_readers_clock() -> None:
+    at, zone = datetime(2026, 3, 1, 0, 0, tzinfo=UTC), ZoneInfo("America/New_York")
+    assert (format_mark(at, zone, "month"), format_mark(at, zone, "day")) == ("1 Mar", "19:00")
 
 
 def test_an_ids_time_is_where_its_range_begins() -> None:

@@ -33,8 +33,8 @@ class TimeSpan:
     step: timedelta
     step_name: str
 
-    def get_start(self, now: datetime) -> datetime:
-        """Returns the start of the span whose last step contains `now`."""
+    def get_chart_start(self, now: datetime) -> datetime:
+        """Returns the start of the charts, whose last step contains `now`. Steps are those of UTC."""
         step_start = datetime.fromtimestamp(
             now.timestamp() // self.step.total_seconds() * self.step.total_seconds(), UTC
         )
@@ -44,7 +44,7 @@ class TimeSpan:
 TIME_SPANS: dict[Span, TimeSpan] = {
     "hour": TimeSpan("Last hour", timedelta(hours=1), timedelta(minutes=1), "minute"),
     "day": TimeSpan("Last day", timedelta(days=1), timedelta(hours=1), "hour"),
-    "month": TimeSpan("Last 30 days", timedelta(days=30), timedelta(days=1), "day"),
+    "month": TimeSpan("Last 30 days", timedelta(days=30), timedelta(days=1), "day (UTC)"),
 }
 
 
@@ -102,7 +102,7 @@ class Sums:
 @router.get("/system")
 async def show_system(page: AdminGet, span: Span = "hour") -> Response:
     tenant, time_span, now = page.tenant_id, TIME_SPANS[span], datetime.now(UTC)
-    since = time_span.get_start(now)
+    since, chart_start = now - time_span.duration, time_span.get_chart_start(now)
 
     async def read_sums(read: ReadTx) -> Sums:
         return Sums(
@@ -122,12 +122,12 @@ async def show_system(page: AdminGet, span: Span = "hour") -> Response:
         "system",
         looks=TIME_SPANS,
         span=span,
-        since=since,
-        middle=since + time_span.duration / 2,
+        chart_start=chart_start,
+        chart_middle=chart_start + time_span.duration / 2,
         carried=group_by_provider(sums.texts),
         fate=_build_fate(sums.texts),
-        sends=_build_chart_of_counts(time_span, since, sums.texts, _filter_failures(sums.texts)),
-        turns=_build_chart_of_counts(time_span, since, sums.turns),
+        sends=_build_chart_of_counts(time_span, chart_start, sums.texts, _filter_failures(sums.texts)),
+        turns=_build_chart_of_counts(time_span, chart_start, sums.turns),
         consent=sums.consent,
         agents=sums.agents,
         segments=sums.segments,
@@ -169,15 +169,16 @@ def _filter_failures(counts: Iterable[TextCount]) -> list[TextCount]:
     return [count for count in counts if count.status in ("failed", "undelivered")]
 
 
-def _build_chart_of_counts(time_span: TimeSpan, since: datetime, *series: Sequence[TextCount | TurnCount]) -> Chart:
+def _build_chart_of_counts(time_span: TimeSpan, start: datetime, *series: Sequence[TextCount | TurnCount]) -> Chart:
     """Builds a chart of how many events there were in each step of the span."""
     steps = round(time_span.duration / time_span.step)
     series_values = []
     for counts in series:
         values = [0.0] * steps
         for count in counts:
-            step_index = int((count.at - since) / time_span.step)
-            if 0 <= step_index < steps:  # the database's clock may put a row into the next step
+            step_index = int((count.at - start) / time_span.step)
+            # The span begins within the step before the first; the database's clock may be in the one after the last.
+            if 0 <= step_index < steps:
                 values[step_index] += count.count
         series_values.append(values)
     return build_chart(*series_values)

@@ -110,9 +110,12 @@ def format_exact(at: datetime, zone: tzinfo) -> str:
 
 
 def format_mark(at: datetime, zone: tzinfo, span: str) -> str:
-    """Returns a label of a chart's time axis: the day if the chart shows a month, else the time."""
-    local = at.astimezone(zone)
-    return f"{local.day} {local:%b}" if span == "month" else _format_time(local)
+    """Returns a label of a chart's time axis: the day, in UTC as the chart counts days, if it shows a month; else
+    the time."""
+    if span == "month":
+        day = at.astimezone(UTC)
+        return f"{day.day} {day:%b}"
+    return format_clock(at, zone)
 
 
 def format_month(at: datetime) -> str:
