@@ -76,7 +76,8 @@ def _measure_part(part: str, among: Sequence[Example], judged: Mapping[str, str]
         yield Figure(f"{word} precision", part, Share(sum(e.label == word for e in said), len(said)))
         yield Figure(f"{word} recall", part, _share_of(word, word, among, judged))
     yield Figure("none flagged possible", part, _share_of("none", "possible", among, judged))
-    yield Figure("none taken for stop", part, _share_of("none", "stop", among, judged))
+    for word in ("stop", "help"):
+        yield Figure(f"none taken for {word}", part, _share_of("none", word, among, judged))
     yield Figure("possible flagged or obeyed", part, _share_seen(among, judged))
 
 
@@ -99,7 +100,7 @@ def _share_seen(among: Sequence[Example], judged: Mapping[str, str]) -> Share:
 ROWS = (
     *((f"{word} {what}", f"`{word}`: {what}") for word in CONTROL_WORDS for what in ("precision", "recall")),
     ("none flagged possible", "conversation, marked as possible"),
-    ("none taken for stop", "conversation, taken for `stop`"),
+    *((f"none taken for {word}", f"conversation, taken for `{word}`") for word in ("stop", "help")),
     ("possible flagged or obeyed", "possible, marked or obeyed"),
 )
 COLUMNS = (("all", "all"), ("en", "English"), ("es", "Spanish"), ("fr", "French"), ("pt", "Portuguese"))

@@ -19,7 +19,7 @@ LOWEST = {
     "help precision": 0.97, "help recall": 0.81,
 }  # fmt: skip
 """Of each set that was written apart."""
-HIGHEST = {"none flagged possible": 0.03, "none taken for stop": 0.02}
+HIGHEST = {"none flagged possible": 0.03, "none taken for stop": 0.02, "none taken for help": 0.01}
 
 
 def test_the_corpus_is_large_in_four_languages_and_a_quarter_of_it_looks_like_a_wish() -> None:

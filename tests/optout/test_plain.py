@@ -26,3 +26,23 @@ def test_plain_texts_are_conversation(write: type[str]) -> None:
 )
 def test_plain_texts_of_the_corpus_are_conversation(text: str) -> None:
     assert label_of(judge_text(text)) == "none"
+
+
+@pytest.mark.parametrize(
+    "word", ["Detached", "Unhooked", "Uninstalled", "Unsigned", "Untagged", "Rebranché", "Détaché"]
+)
+@pytest.mark.parametrize("write", ["{}", "{}!", "{} please", "{}, thanks", "is it {}?"])
+def test_an_answer_that_begins_like_a_wish_is_conversation(write: str, word: str) -> None:
+    assert label_of(judge_text(write.format(word))) == "none"
+
+
+@pytest.mark.parametrize(
+    "text", ["Re opt out", "RE - opt out", "re-opt out", "re opt me out", "reopt out", "re-opt-out"]
+)
+def test_who_opts_out_again_does_not_start(text: str) -> None:
+    assert label_of(judge_text(text)) == "stop"
+
+
+@pytest.mark.parametrize("text", ["Contéstenme", "Respóndanme", "Díganme", "Contésteme!", "why", "how?", "this", "say"])
+def test_one_word_that_only_asks_is_conversation(text: str) -> None:
+    assert label_of(judge_text(text)) == "none"

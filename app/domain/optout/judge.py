@@ -34,6 +34,8 @@ STRICTEST_FIRST: tuple[ControlWord, ...] = ("stop", "start", "help")
 
 OBEY_MARGIN: Mapping[ControlWord, float] = {"stop": 0.1, "start": 0.0, "help": 0.0}
 """By how much a control word must lead before all other labels to be obeyed."""
+ASKING_MARGIN = 0.3
+"""By how much `help` must lead in a text that only asks: a wrong one would hold a plain question from the agent."""
 POSSIBLE_MARGIN = 0.3
 """By how much `possible` or `stop` must lead before the others to be flagged."""
 WISH_MEANINGS = frozenset(
@@ -147,7 +149,7 @@ def _judge_meaning(words: Sequence[str], model: Model) -> Judgment:
         scores["help"] = -inf
     for word in STRICTEST_FIRST if _may_be_obeyed(words, meanings_by_word) else ():
         next_score = max(score for label, score in scores.items() if label != word)
-        if scores[word] - next_score >= OBEY_MARGIN[word]:
+        if scores[word] - next_score >= (OBEY_MARGIN[word] if may_wish else ASKING_MARGIN):
             return Judgment(word, "meaning", find_reasons=partial(explain, words, word, model))
     doubt = max(scores["possible"], scores["stop"]) - max(scores["none"], scores["start"], scores["help"])
     return Judgment(is_possible=doubt >= POSSIBLE_MARGIN and not _is_guessed(words, meanings_by_word))
@@ -182,4 +184,5 @@ def _may_be_obeyed(words: Sequence[str], meanings_by_word: Sequence[Sequence[str
     if len(only) != 1:
         return any(not UNCLEAR_MEANINGS.issuperset(meanings) for meanings in meanings_by_word)
     [first_meaning, *_] = meanings_by_word[0]
-    return first_meaning in ALONE_MEANINGS or find_object(only[0], first_meaning) == "ME"
+    wishes_for_me = first_meaning in WISH_MEANINGS and find_object(only[0], first_meaning) == "ME"
+    return first_meaning in ALONE_MEANINGS or wishes_for_me
