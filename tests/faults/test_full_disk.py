@@ -181,6 +181,7 @@ async def fill_log(island: Island) -> None:
 
 async def again(island: Island) -> None:
     """Starts PostgreSQL again, as its supervisor would, on another port."""
+    island.harbour.postgres.close()  # it answers no more, but may not have ended yet
     island.harbour.postgres = await asyncio.to_thread(embedded.serve_postgres, island.harbour.folder)
     island.database.to = port_of(island.harbour.postgres)
 
