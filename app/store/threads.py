@@ -7,7 +7,7 @@ from app.store.agent_of import agent_of_sql
 from app.store.cancelling import cancel_unsent_sql
 from app.store.engine import ReadTx, Tx, as_columns
 from app.store.thread_history import last_change_sql
-from app.store.turn_states import CANCELLABLE_SQL
+from app.store.turn_states import CANCELLABLE_SQL, has_begun_sql
 
 ThreadKey = tuple[str, str]
 """(tenant id, interaction id)."""
@@ -175,7 +175,7 @@ FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
   AND t.kind = 'live' AND t.state IN {CANCELLABLE_SQL}
 RETURNING t.tenant_id, t.interaction_id, t.turn_id, t.accepted_at,
-    t.trigger = 'texts' OR t.handed_over_at IS NOT NULL AS has_begun
+    {has_begun_sql("t")} AS has_begun
 """
 
 
