@@ -150,7 +150,7 @@ FROM (
       -- expression, so that no index of all its threads is read.
       AND EXISTS (SELECT FROM sms_agents g WHERE g.active AND g.resume_after_minutes IS NOT NULL)
       AND i.tenant_id || '' = ANY (ARRAY(
-          SELECT g.tenant_id FROM sms_agents g WHERE g.active AND g.resume_after_minutes IS NOT NULL))
+          SELECT DISTINCT g.tenant_id FROM sms_agents g WHERE g.active AND g.resume_after_minutes IS NOT NULL))
       AND i.agent_off_at < clock_timestamp() - agent.resume_after_minutes * interval '1 min'
     ORDER BY i.tenant_id, i.our_number, i.lead_phone LIMIT $1 FOR UPDATE OF i SKIP LOCKED
 ) due
