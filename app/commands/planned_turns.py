@@ -121,12 +121,24 @@ async def plan_follow_ups(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
 
 
 async def plan_unseen(tx: Tx, thread_keys: Sequence[ThreadKey]) -> None:
-    """Plans the follow-ups of threads in which agent mode goes off, as if it stayed on and the conversation went on.
-    The caller, who has locked the threads, then calls them off with all that is planned: also those to texts that no
-    look has seen yet, or that were sent while the conversation was finished."""
+    """Plans the follow-ups of threads in which agent mode goes off, as if it stayed on, the conversation went on, and
+    nothing kept the agent from writing. The caller, who has locked the threads, then calls them off with all that is
+    planned: also those to texts that no look has seen yet, or that were sent while none could come."""
     if thread_keys:
         all_facts = await planned_turns.get_facts(tx, thread_keys)
-        await _plan_next_steps(tx, [replace(facts, agent_mode=True, status="in_progress") for facts in all_facts])
+        unhindered_facts = [
+            replace(
+                facts,
+                agent_mode=True,
+                status="in_progress",
+                is_suppressed=False,
+                is_agent_paused=False,
+                is_number_on=True,
+                awaits_person=False,
+            )
+            for facts in all_facts
+        ]
+        await _plan_next_steps(tx, unhindered_facts)
 
 
 async def _plan_next_steps(tx: Tx, all_facts: Sequence[ThreadFacts]) -> None:

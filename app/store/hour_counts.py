@@ -13,6 +13,7 @@ from app.store.counting import DAY_LEVEL, HOUR, TenantHour
 from app.store.engine import Tx
 from app.store.schema.figures import DUE_AT_SQL, WAITING_SQL
 from app.store.thread_filters import NEWEST_TURN_SQL, SENT_SQL
+from app.store.turn_states import has_begun_sql
 
 # Written as their index is. An hour that was counted while its day was not summed up is due, too: so a worker of the
 # version before leaves it.
@@ -98,7 +99,7 @@ TURNS_SQL = f"""turns_closed AS (
                FILTER (WHERE u.state = 'replied' AND u.closed_at >= u.handed_over_at) AS agent_ms
     FROM turns u
     JOIN interactions t ON t.tenant_id = u.tenant_id AND t.interaction_id = u.interaction_id
-    WHERE u.tenant_id = $1 AND u.turn_id >= $7 AND u.turn_id < $8 AND u.kind = 'live'
+    WHERE u.tenant_id = $1 AND u.turn_id >= $7 AND u.turn_id < $8 AND u.kind = 'live' AND {has_begun_sql("u")}
     GROUP BY 1, 2, 3, 4, 5
 )"""
 OPT_OUTS_SQL = """opt_outs AS (

@@ -178,8 +178,9 @@ async def get_turns_of_texts(
 
 @dataclass(frozen=True, slots=True)
 class ThreadFacts:
-    """What the page tells around the texts of a thread. `last_turn`: the id of its newest live turn. `brakes`: each
-    that keeps texts of the thread waiting, with its reason. `smart_encoding`: the tenant's setting."""
+    """What the page tells around the texts of a thread. `last_turn`: the id of its newest live turn; a follow-up that
+    never came is none. `brakes`: each that keeps texts of the thread waiting, with its reason. `smart_encoding`: the
+    tenant's setting."""
 
     last_turn: str | None
     brakes: list[str]
@@ -190,6 +191,7 @@ class ThreadFacts:
 GET_FACTS_SQL = f"""
 SELECT (SELECT u.turn_id FROM turns u
         WHERE u.tenant_id = $1 AND u.interaction_id = $2 AND u.kind = 'live' AND u.state <> 'planned'
+          AND (u.trigger <> 'silence' OR u.handed_over_at IS NOT NULL)
         ORDER BY u.opened_at DESC LIMIT 1) AS last_turn,
        ARRAY(SELECT concat_ws(': ', x.what || ' is paused', x.why) FROM (
            SELECT 'everything' AS what, n.paused_reason AS why WHERE n.paused_at IS NOT NULL

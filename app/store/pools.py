@@ -23,9 +23,10 @@ MAX_BATCH_CONNECTIONS = 4
 """One for a batch of sends, one for a batch of receipts, two for batches of inbound texts."""
 ABANDONED_TX_TIMEOUT = "10s"
 """The server ends a transaction that is idle for this long, and frees its locks."""
-END_UNREAD_SQL = f"SET tcp_user_timeout = '{ABANDONED_TX_TIMEOUT}'"
+SET_TCP_SQL = f"SET tcp_user_timeout = '{ABANDONED_TX_TIMEOUT}'; SET tcp_keepalives_idle = 60"
 """The server also ends a transaction whose result nobody takes for so long: a process that is frozen or cut off while
-it reads much would else keep its locks. No setting of the start, which a pooler would refuse."""
+it reads much would else keep its locks. And it sends something on connections that rest, of which the pool has many,
+before a firewall forgets them. No settings of the start, which a pooler would refuse."""
 TRY_ROLES_SQL = "SET ROLE app_tenant; SET ROLE app_system"
 
 
@@ -124,10 +125,10 @@ async def _has_both_roles(probe: Any) -> bool:
 
 
 def _prepare_session(adapter: Any, _: object) -> None:
-    """Reads and writes jsonb as Python values."""
+    """Sets how the server treats a silent connection, and reads and writes jsonb as Python values."""
 
     async def prepare(connection: Any) -> None:
-        await connection.execute(END_UNREAD_SQL)
+        await connection.execute(SET_TCP_SQL)
         await connection.set_type_codec("jsonb", schema="pg_catalog", encoder=json.dumps, decoder=_decode_json)
 
     adapter.run_async(prepare)

@@ -8,6 +8,7 @@ from typing import Any
 from app.domain import ids
 from app.domain.figures import SENT_STATUSES, ReachedStep
 from app.domain.words import INTERACTION_STATUSES, View
+from app.store.turn_states import has_begun_sql
 from app.store.views import NEEDING_THREADS_SQL, PERSONAL_VIEWS, view_sql
 from app.store.waiting import waiting_since_sql
 
@@ -82,9 +83,9 @@ REACHED_SQL: dict[ReachedStep, str] = {
 }
 
 
-NEWEST_TURN_SQL = """FROM turns u
+NEWEST_TURN_SQL = f"""FROM turns u
     WHERE u.tenant_id = t.tenant_id AND u.interaction_id = t.interaction_id AND u.kind = 'live'
-      AND u.sms_agent_id IS NOT NULL
+      AND u.sms_agent_id IS NOT NULL AND {has_begun_sql("u")}
     ORDER BY u.turn_id DESC LIMIT 1"""
 """Of a thread `t`: its agent is that of this turn, as figures count it."""
 

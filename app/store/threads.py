@@ -7,7 +7,7 @@ from app.store.agent_of import agent_of_sql
 from app.store.cancelling import cancel_unsent_sql
 from app.store.engine import ReadTx, Tx, as_columns
 from app.store.thread_history import last_change_sql
-from app.store.turn_states import CANCELLABLE_SQL
+from app.store.turn_states import CANCELLABLE_SQL, has_begun_sql
 
 ThreadKey = tuple[str, str]
 """(tenant id, interaction id)."""
@@ -150,7 +150,7 @@ FROM (
       -- expression, so that no index of all its threads is read.
       AND EXISTS (SELECT FROM sms_agents g WHERE g.active AND g.resume_after_minutes IS NOT NULL)
       AND i.tenant_id || '' = ANY (ARRAY(
-          SELECT g.tenant_id FROM sms_agents g WHERE g.active AND g.resume_after_minutes IS NOT NULL))
+          SELECT DISTINCT g.tenant_id FROM sms_agents g WHERE g.active AND g.resume_after_minutes IS NOT NULL))
       AND i.agent_off_at < clock_timestamp() - agent.resume_after_minutes * interval '1 min'
     ORDER BY i.tenant_id, i.our_number, i.lead_phone LIMIT $1 FOR UPDATE OF i SKIP LOCKED
 ) due
@@ -175,7 +175,7 @@ FROM unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
   AND t.kind = 'live' AND t.state IN {CANCELLABLE_SQL}
 RETURNING t.tenant_id, t.interaction_id, t.turn_id, t.accepted_at,
-    t.trigger = 'texts' OR t.handed_over_at IS NOT NULL AS has_begun
+    {has_begun_sql("t")} AS has_begun
 """
 
 

@@ -17,3 +17,9 @@ def _list_sql(states: Sequence[TurnState]) -> str:
 UNFINISHED_SQL = _list_sql(UNFINISHED_STATES)
 CANCELLABLE_SQL = _list_sql(("planned", *UNFINISHED_STATES))
 HANDED_OVER_SQL = _list_sql(HANDED_OVER_STATES)
+
+
+def has_begun_sql(turn: str) -> str:
+    """A condition: texts of the lead began the turn (an alias of it), or an agent got it. Else it is only planned, or
+    it was called off before."""
+    return f"({turn}.trigger = 'texts' OR {turn}.handed_over_at IS NOT NULL)"

@@ -77,6 +77,9 @@ async def count_by_hand(resources: Resources, tenant: Tenant) -> dict[Key, int]:
     turns = {row["turn_id"]: row for row in tables["turns"]}
     counted: Counter[Key] = Counter()
 
+    def has_begun(turn: Any) -> bool:
+        return turn["kind"] == "live" and (turn["trigger"] == "texts" or turn["handed_over_at"] is not None)
+
     def count_cost(text: Any, measure: str, *, priced: bool) -> dict[str, int]:
         if text["price"] is None or text["role"] != "agent":
             return {}
@@ -114,7 +117,7 @@ async def count_by_hand(resources: Resources, tenant: Tenant) -> dict[Key, int]:
         agents = [
             turn["sms_agent_id"]
             for _, turn in sorted(turns.items())
-            if turn["interaction_id"] == thread["interaction_id"] and turn["kind"] == "live" and turn["sms_agent_id"]
+            if turn["interaction_id"] == thread["interaction_id"] and has_begun(turn) and turn["sms_agent_id"]
         ]
         first = next((t for t in own if t["role"] == "agent" and t["status"] in SENT), None)
         reply = next((t for t in own if first and t["role"] == "user" and t["seq"] > first["seq"]), None)
@@ -137,7 +140,7 @@ async def count_by_hand(resources: Resources, tenant: Tenant) -> dict[Key, int]:
                 cost = count_cost(text, "threadCost", priced=False)
                 add(thread["interaction_id"], thread, agent, "", **cost)
     for turn in turns.values():
-        if turn["kind"] != "live":
+        if not has_begun(turn):
             continue
         closed = turn["state"] in CLOSED
         timed = turn["state"] == "replied" and turn["handed_over_at"] is not None
@@ -266,12 +269,13 @@ class History:
         turn, at = id_at("turn", self.some_time()), self.some_time()
         self.turns.append(turn)
         await self.run(
-            "INSERT INTO turns (tenant_id, turn_id, interaction_id, sms_agent_id, kind, state, due_at, window_due_at, "
-            "handed_over_at) VALUES ($1, $2, $3, $4, $5, 'replied', $6, $6, NULL)",
+            "INSERT INTO turns (tenant_id, turn_id, interaction_id, sms_agent_id, kind, trigger, state, due_at, "
+            "window_due_at, handed_over_at) VALUES ($1, $2, $3, $4, $5, $6, 'replied', $7, $7, NULL)",
             turn,
             self.chance.choice(self.threads)[0],
             self.chance.choice(self.agents),
             self.chance.choice(["live", "live", "shadow"]),
+            "texts" if len(self.turns) % 3 else "silence",
             at,
         )
 

@@ -17,6 +17,8 @@ from app.commands.figures import count_all
 from app.demo.agent import is_genuine
 from app.domain.experiments import choose_side
 from app.resources import Resources
+from app.store import page
+from tests.flows.figure_history import count_now
 from tests.makers import Data, Tenant
 from tests.world import AgentDouble, World, served, until
 
@@ -146,9 +148,10 @@ async def test_a_lead_stays_on_its_side_and_opt_outs_of_b_send_everybody_to_a(
 
 
 async def test_a_person_stops_it_and_side_b_may_be_kept(
-    world: World, other_agent: AgentDouble, other_tenant: Tenant
+    world: World, other_agent: AgentDouble, other_tenant: Tenant, resources: Resources
 ) -> None:
     tenant, agent_id = world.tenant, world.smsagent["smsAgentId"]
+    await tenant.call("PATCH", f"/sms-agents/{agent_id}", {"followUps": [{"afterMinutes": 60}]})
     for wrong in ({"share": 0.6}, {"share": 0}, {"webhookUrl": "ftp://x"}, {"smsAgentId": "smsagent_unknown"}):
         body = {"smsAgentId": agent_id, "name": "X", "webhookUrl": other_agent.url} | wrong
         assert (await tenant.ask("POST", "/experiments", body)).status_code == 400, wrong
@@ -169,6 +172,18 @@ async def test_a_person_stops_it_and_side_b_may_be_kept(
     turn = await world.turn_is(sent["interactionId"], "replied")
     assert turn["experiment"] == {"experimentId": made["experimentId"], "side": "b"}
     assert (len(other_agent.told), world.agent.told) == (1, [])
+    changes = {"status": "qualified", "agentMode": False}
+    await tenant.call("PATCH", f"/interactions/{sent['interactionId']}", changes)
+    called_off = [turn for turn in await world.turns(sent["interactionId"]) if turn["trigger"] == "silence"]
+    assert [turn["state"] for turn in called_off] == ["cancelled"]
+    async with resources.database.tenant_tx(tenant.tenant_id) as tx:
+        assert (await page.get_facts(tx, tenant.tenant_id, sent["interactionId"])).last_turn == turn["turnId"]
+    await count_now(resources)
+    figures = (await tenant.call("GET", "/figures?by=side"))["figures"]
+    counted = {
+        figure["group"]["side"]: (figure["counts"]["turns"], figure["counts"]["qualified"]) for figure in figures
+    }
+    assert counted == {None: (0, 0), "b": (1, 1)}
     [request] = other_agent.requests
     secrets = {made["signingSecret"], rotated["signingSecret"]}
     assert [is_genuine(secret, *request) for secret in secrets] == [True, True], "for a day both sign"

@@ -156,17 +156,25 @@ async def test_a_follow_up_is_called_off(idle_world: World, resources: Resources
     assert turns[0]["reason"]
 
 
-@pytest.mark.parametrize("how", ["a new text, mode off", "finished, mode off", "reopened, mode off", "a hand-off"])
+@pytest.mark.parametrize(
+    "how", ["a new text, mode off", "paused, mode off", "finished, mode off", "reopened, mode off", "a hand-off"]
+)
 async def test_what_was_called_off_before_a_look_saw_the_text_does_not_come_back(
     idle_world: World, resources: Resources, how: str
 ) -> None:
-    """A look comes up to five seconds after a text of ours, and plans nothing while the conversation is finished."""
+    """A look comes up to five seconds after a text of ours, and plans nothing while the conversation is finished or the
+    agent is paused."""
     world, tenant = idle_world, idle_world.tenant
+    pausable = (f"/sms-agents/{world.smsagent['smsAgentId']}", f"/phone-numbers/{world.number['phoneNumberId']}")
     thread = await following(world, resources, HOUR)
     path = f"/interactions/{thread}"
     match how:
         case "a new text, mode off":
             await world.send("And one more thing", interactionId=thread)
+        case "paused, mode off":
+            await world.send("And one more thing", interactionId=thread)
+            for path_of_brake in pausable:
+                await tenant.call("POST", f"{path_of_brake}/pause", {"reason": "no"})
         case "finished, mode off" | "reopened, mode off":
             await tenant.call("PATCH", path, {"status": "qualified"})
             await world.send("All the best", interactionId=thread)
@@ -180,6 +188,9 @@ async def test_what_was_called_off_before_a_look_saw_the_text_does_not_come_back
     await arrive(resources, world)
     world.agent.told.clear()
     await tenant.call("PATCH", path, {"agentMode": False})
+    if how == "paused, mode off":
+        for path_of_brake in pausable:
+            await tenant.call("POST", f"{path_of_brake}/resume")
     await tenant.call("PATCH", path, {"agentMode": True, "status": "in_progress"})
     assert (await world.thread(thread))["plannedTurns"] == []
     await answer(world, resources, {"replies": []}, minutes=HOUR + 1)
