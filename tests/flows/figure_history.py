@@ -341,3 +341,12 @@ class History:
             )[0]
             if step == self.open_thread or (self.threads and self.texts and self.turns):
                 await step()
+
+
+async def make_counted_history(tenant: Tenant, resources: Resources, seed: int, step_count: int) -> History:
+    """A tenant's history after so many steps, all of it counted."""
+    history = History(tenant, resources, seed)
+    await history.furnish()
+    await history.go_on(step_count)
+    await count_now(resources)
+    return history

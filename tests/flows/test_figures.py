@@ -17,7 +17,15 @@ from app.store import tenant_rows
 from app.store.counting import HOUR, MAX_WAIT, TenantHour, mark_due
 from app.store.engine import Database, Tx
 from app.store.hour_counts import count_due
-from tests.flows.figure_history import BEGIN, History, count_by_hand, count_now, id_at, list_figures
+from tests.flows.figure_history import (
+    BEGIN,
+    History,
+    count_by_hand,
+    count_now,
+    id_at,
+    list_figures,
+    make_counted_history,
+)
 from tests.makers import Data, Tenant
 from tests.test_cells import other
 from tests.world import until
@@ -68,10 +76,7 @@ async def test_workers_that_count_hours_of_the_same_day_sum_it_up_one_after_the_
     tenant: Tenant, resources: Resources
 ) -> None:
     database = resources.database
-    history = History(tenant, resources, 29)
-    await history.furnish()
-    await history.go_on(40)
-    await count_now(resources)
+    history = await make_counted_history(tenant, resources, 29, 40)
     await history.run("UPDATE figures SET counts = '{\"texts\": 1}' WHERE tenant_id = $1 AND hour < $2", MIDNIGHT)
 
     async def count_hour(tx: Tx, hour: datetime) -> int:
@@ -104,10 +109,7 @@ async def test_what_a_worker_of_the_version_before_counted_is_counted_again_with
     tenant: Tenant, resources: Resources
 ) -> None:
     """In a deploy it counts on the new schema, and knows no sums of days."""
-    history = History(tenant, resources, 31)
-    await history.furnish()
-    await history.go_on(40)
-    await count_now(resources)
+    history = await make_counted_history(tenant, resources, 31, 40)
     by_hand = await count_by_hand(resources, tenant)
     for spoil_sql in ("DELETE FROM figures", "UPDATE figures SET counts = '{\"texts\": 1}'"):
         await history.run(f"{spoil_sql} WHERE tenant_id = $1 AND level LIKE '%_day'")
@@ -120,10 +122,7 @@ async def test_what_a_worker_of_the_version_before_counted_is_counted_again_with
 async def test_a_count_of_all_waits_for_what_a_worker_has_claimed_and_leaves_again(
     tenant: Tenant, resources: Resources
 ) -> None:
-    history = History(tenant, resources, 37)
-    await history.furnish()
-    await history.go_on(40)
-    await count_now(resources)
+    history = await make_counted_history(tenant, resources, 37, 40)
     await history.run("UPDATE figures SET counts = '{\"texts\": 1}' WHERE tenant_id = $1 AND hour = $2", BEGIN)
     async with resources.database.system_tx() as tx:
         await mark_due(tx, [TenantHour(tenant.tenant_id, BEGIN)])
@@ -146,10 +145,7 @@ VALUES ($1, 'tenant', now(), '', '', '', '', '{}')
 async def test_a_count_that_takes_long_does_not_hold_up_a_move_and_the_other_cell_has_exact_figures(
     tenant: Tenant, resources: Resources, other: Database
 ) -> None:
-    history = History(tenant, resources, 13)
-    await history.furnish()
-    await history.go_on(60)
-    await count_now(resources)
+    history = await make_counted_history(tenant, resources, 13, 60)
     has_begun, is_served = asyncio.Event(), asyncio.Event()
 
     async def count_slowly() -> None:
@@ -265,10 +261,7 @@ async def test_a_day_is_a_day_of_the_zone_when_the_clocks_go_back(tenant: Tenant
 
 
 async def test_days_are_those_of_the_tenants_zone_whatever_it_changes_to(tenant: Tenant, resources: Resources) -> None:
-    history = History(tenant, resources, 13)
-    await history.furnish()
-    await history.go_on(60)
-    await count_now(resources)
+    await make_counted_history(tenant, resources, 13, 60)
     by_hand = await count_by_hand(resources, tenant)
     for name in ("UTC", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"):
         await tenant.call("PATCH", "/settings", {"timezone": name})
@@ -289,10 +282,7 @@ async def test_days_are_those_of_the_tenants_zone_whatever_it_changes_to(tenant:
 
 
 async def test_days_and_the_hours_beside_them_make_up_the_span(tenant: Tenant, resources: Resources) -> None:
-    history = History(tenant, resources, 23)
-    await history.furnish()
-    await history.go_on(120)
-    await count_now(resources)
+    await make_counted_history(tenant, resources, 23, 120)
     by_hand = await count_by_hand(resources, tenant)
     dimensions = {"campaign": 1, "agent": 3, "source": 4}
     for start, end in (
@@ -348,10 +338,7 @@ async def test_costs_are_told_by_currency_and_never_added(tenant: Tenant, resour
 
 
 async def test_a_figure_leads_to_the_threads_behind_it(tenant: Tenant, resources: Resources) -> None:
-    history = History(tenant, resources, 19)
-    await history.furnish()
-    await history.go_on(90)
-    await count_now(resources)
+    await make_counted_history(tenant, resources, 19, 90)
     span, opened = "from=2026-10-31T23:00Z&to=2026-11-20", "openedFrom=2026-10-31T23:00Z&openedTo=2026-11-20"
     for by, name in (("campaign", "campaignIds"), ("agent", "smsAgentIds")):
         counted = 0
