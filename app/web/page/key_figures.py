@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from app.domain.figures import get_costs, get_interval
+from app.web.page.times import UNITS, choose_unit
 
 Counts = Mapping[str, int]
 
@@ -76,6 +77,8 @@ def build_key_figures(now: Counts, before: Counts, links: Mapping[str, str]) -> 
         ]
         return KeyFigure(name, means[0], means[1], unit, is_good=False)
 
+    mean_reply = now.get("replySeconds", 0) / (now.get("replied", 0) or 1)
+    reply_unit, unit_seconds = choose_unit(mean_reply, UNITS[1:])  # hours at most
     return [
         KeyFigure("Texts", now.get("texts", 0), before.get("texts", 0)),
         KeyFigure("Segments", now.get("segments", 0), before.get("segments", 0)),
@@ -83,18 +86,10 @@ def build_key_figures(now: Counts, before: Counts, links: Mapping[str, str]) -> 
         build_rate("Replied", "replied", "texted", is_good=True),
         build_rate("Qualified", "qualified", "texted", is_good=True),
         build_rate("Opted out", "optOuts", "texted", is_good=False),
-        build_mean("First reply after", "replySeconds", "replied", *_choose_time_unit(now)),
+        build_mean("First reply after", "replySeconds", "replied", unit_seconds, reply_unit),
         build_mean("Agents answer in", "agentMs", "timedTurns", 1000, "s"),
         *_build_costs(now, before),
     ]
-
-
-def _choose_time_unit(counts: Counts) -> tuple[int, str]:
-    """In which leads reply: seconds, minutes or hours, by their mean."""
-    mean = counts.get("replySeconds", 0) / (counts.get("replied", 0) or 1)
-    if mean < 60:
-        return 1, "s"
-    return (60, "min") if mean < 3600 else (3600, "h")
 
 
 def _build_costs(now: Counts, before: Counts) -> list[KeyFigure]:

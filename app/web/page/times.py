@@ -1,6 +1,7 @@
 """Times in words, in the person's zone, as the clocks of their country show them."""
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -11,6 +12,8 @@ from app.domain.problems import Invalid
 
 SNOOZE_END = re.compile(r"(?<= snoozed this until )\d{4}-\d\d-\d\d \d\d:\d\d UTC(?=\.$)")
 """As the record of a thread says when a snooze ends. Times in the words of people and agents stay as they are."""
+UNITS = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+"""Of durations, in seconds."""
 ZONE_COOKIE = "zone"
 """The person's time zone (IANA name), set by the script in the browser."""
 TWELVE_HOUR_LANGUAGES = frozenset(
@@ -122,9 +125,11 @@ def format_month(at: datetime) -> str:
     return f"{at.astimezone(UTC):%B %Y}"
 
 
+def choose_unit(seconds: float, units: Sequence[tuple[str, int]] = UNITS) -> tuple[str, int]:
+    """Returns the largest unit of which there is at least one, or the smallest; and how many seconds it has."""
+    return next(((name, size) for name, size in units if seconds >= size), units[-1])
+
+
 def format_duration(seconds: float) -> str:
-    """Returns a duration in the largest unit of which there is at least one."""
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
+    unit, size = choose_unit(seconds)
+    return f"{seconds / size:.0f} {unit}"
