@@ -42,13 +42,12 @@ async def switch_agent_mode(
 ) -> None:
     """Switches agent mode on or off. Off cancels the agent's unfinished turns and unsent texts,
     except `sent_with`: the ids of texts that were sent in the same request as the switch. A note is added
-    where it was the other way."""
-    locked_threads = await threads.lock(tx, author_by_thread)
+    where it was the other way. The caller has locked the threads."""
     switched_threads = await threads.switch_agent_mode(tx, author_by_thread, on, HAND_RULE)
     if not on:
         await planned_turns.plan_unseen(tx, switched_threads)
-        await threads.cancel_turns(tx, locked_threads, SWITCH_OFF_REASON)
-        await threads.cancel_agent_texts(tx, locked_threads, "TURN_CANCELLED", SWITCH_OFF_REASON, sent_with)
+        await threads.cancel_turns(tx, list(author_by_thread), SWITCH_OFF_REASON)
+        await threads.cancel_agent_texts(tx, list(author_by_thread), "TURN_CANCELLED", SWITCH_OFF_REASON, sent_with)
     await timeline.tell_agent_mode(tx, {thread: author_by_thread[thread] for thread in switched_threads}, on)
 
 
@@ -124,6 +123,7 @@ async def set_by_hand(tx: Tx, caller: Caller, thread: Thread, status: str | None
     if status is not None:
         await threads.record_status_by_hand(tx, thread.key)
     if agent_mode is not None:
+        await threads.lock(tx, [thread.key])
         await switch_agent_mode(tx, {thread.key: caller.author}, agent_mode)
     if agent_mode:
         await planned_turns.plan_follow_ups(tx, [thread.key])

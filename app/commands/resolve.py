@@ -177,6 +177,7 @@ def _judge_order(order: Order, facts: OrderFacts | None, is_first: bool) -> Reso
         held_until=held_until,
         gate=gate,
         per_day=facts.texts_per_day,
+        has_agent_mode=facts.has_agent_mode,
         resolution=(
             Rule("to", to_rule, to),
             Rule("campaign", campaign_rule, facts.campaign_id),

@@ -95,7 +95,7 @@ def _writes_more(resolved_order: ResolvedOrder) -> bool:
         resolved_order.per_day is not None
         or caps.has_caps(resolved_order)
         or _is_to_be_checked(resolved_order)
-        or resolved_order.order.agent_mode is not None
+        or (resolved_order.order.agent_mode is not None and not resolved_order.has_agent_mode)
         or resolved_order.order.source == "manual"
     )
 

@@ -112,6 +112,8 @@ class ResolvedOrder:
     """What the rules say about the text; None: there are none."""
     per_day: int | None = None
     """The tenant's daily limit of texts; None: no limit."""
+    has_agent_mode: bool = False
+    """The order wants agent mode, and its thread has it: there is nothing to switch."""
     is_exempt: bool = False
     """Sent even to a suppressed phone: the answer to STOP or HELP."""
     resolution: tuple[Rule, ...] = ()

@@ -13,6 +13,7 @@ from app.store.engine import ReadTx
 from app.store.gates import gate_facts_sql
 from app.store.may_text import may_not_text_sql
 from app.store.rows import columns_of, unnest_sql
+from app.store.threads import is_agent_on_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class GivenFields:
     given_campaign: str | None
     given_thread: str | None
     given_agent: str | None
+    wants_agent_mode: bool
 
 
 RESOLVE_ORDERS_SQL = f"""
@@ -48,6 +50,10 @@ SELECT a.i - 1 AS position, l.lead_id AS known_lead, t.interaction_id AS known_t
        CASE WHEN coalesce(named.own_account, free.own_account) THEN 'number'
             ELSE preferred.rule END AS provider_rule,
        coalesce(agent.agent_mode_by_default, false) AS agent_mode_by_default,
+       a.wants_agent_mode AND EXISTS (
+           SELECT 1 FROM interactions g
+           WHERE g.tenant_id = a.tenant_id AND g.our_number = coalesce(named.phone_number, free.phone_number)
+             AND g.lead_phone = goal.phone AND {is_agent_on_sql("g")}) AS has_agent_mode,
        clock_timestamp() AS now, l.timezone, tn.smart_encoding, tn.texts_per_day,
        tn.allowed_countries,
        CASE WHEN (tn.quiet_hours ->> 'enabled')::bool AND NOT EXISTS (
@@ -159,6 +165,8 @@ class OrderFacts:
     has_mms: bool | None
     provider_rule: str
     agent_mode_by_default: bool
+    has_agent_mode: bool
+    """The order wants agent mode, and its thread has it: there is nothing to switch."""
     now: datetime
     timezone: str | None
     smart_encoding: bool
@@ -184,6 +192,7 @@ async def resolve(read: ReadTx, orders: Sequence[Order]) -> dict[int, OrderFacts
             o.campaign_id,
             o.interaction_id,
             o.agent_id,
+            o.agent_mode is True,
         )
         for o in orders
     ]

@@ -65,6 +65,11 @@ async def get_time_after(read: ReadTx, threads: Collection[ThreadKey], wait: tim
     return {(row["tenant_id"], row["interaction_id"]): row["later"] for row in rows}
 
 
+def is_agent_on_sql(thread: str) -> str:
+    """An expression: agent mode is on, and to switch it on once more would reset nothing."""
+    return f"({thread}.agent_mode AND {thread}.stale_replies = 0 AND {thread}.paused_until IS NULL)"
+
+
 SWITCH_AGENT_MODE_SQL = f"""
 WITH switched AS (
     UPDATE interactions t SET agent_mode = $4, updated_at = clock_timestamp(), stale_replies = 0,
@@ -73,6 +78,7 @@ WITH switched AS (
     FROM unnest($1::text[], $2::text[], $3::text[]) AS a(tenant_id, interaction_id, author)
     JOIN interactions before USING (tenant_id, interaction_id)
     WHERE t.tenant_id = a.tenant_id AND t.interaction_id = a.interaction_id
+      AND NOT ($4 AND {is_agent_on_sql("t")})
     RETURNING t.tenant_id, t.interaction_id, before.agent_mode AS was_on
 )
 SELECT tenant_id, interaction_id FROM switched WHERE was_on <> $4

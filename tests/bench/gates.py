@@ -21,6 +21,7 @@ from app.store.thread_filters import ThreadFilter
 from tests.bench import servers
 from tests.bench.figures import ROUNDS, SECONDS, Figure, ratio
 from tests.bench.load import Run, drive, post
+from tests.bench.processor import cost_figure
 from tests.bench.sends import told
 from tests.bench.servers import Bench, Lead
 
@@ -66,7 +67,12 @@ GATES = (
         "UPDATE tenants SET smart_encoding = true WHERE tenant_id = ANY ($1::text[])",
         body={"message": TYPED},
     ),
-    Gate("agentMode set", body={"agentMode": True}),
+    Gate(
+        "agentMode set, as it is",
+        "UPDATE interactions SET agent_mode = true WHERE tenant_id = ANY ($1::text[])",
+        body={"agentMode": True},
+    ),
+    Gate("agentMode set, and switched on", body={"agentMode": True}),
 )
 
 
@@ -96,12 +102,13 @@ async def _gated(bench: Bench) -> list[Figure]:
                     plains.append(await drive([port], plain[1], in_flight, SECONDS))
             for name, (mine, plains) in runs.items():
                 refused = sum(run.refused for run in mine + plains)
-                figures.append(
-                    Figure(f"gate, {in_flight} in flight: {name}", told(mine),
-                           f"plain {told(plains)}",
+                title = f"gate, {in_flight} in flight: {name}"
+                figures += [
+                    Figure(title, told(mine), f"plain {told(plains)}",
                            ratio([r.per_second for r in mine], [r.per_second for r in plains]), 0.9,
-                           note=f"{refused} refused, both together" if refused else "")
-                )  # fmt: skip
+                           note=f"{refused} refused, both together" if refused else ""),
+                    cost_figure(title, "text", [run.cost for run in mine]),
+                ]  # fmt: skip
     return figures
 
 

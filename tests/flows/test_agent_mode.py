@@ -451,6 +451,40 @@ async def test_a_reply_that_switches_agent_mode_off_leaves(world: World) -> None
     assert (await world.turn_is(thread, "replied"))["reply"]["texts"] == ["A colleague will call."]
 
 
+async def test_a_send_that_wants_agent_mode_again_switches_nothing_but_ends_a_pause(
+    world: World, resources: Resources
+) -> None:
+    thread = await talking(world)
+    await world.send("Are you there?", agentMode=True)
+    assert (await world.thread(thread))["sms"]["agentMode"]
+    assert not await list_switches(world, thread)
+    async with resources.database.system_tx() as tx:
+        await tx.execute(
+            "UPDATE interactions SET paused_until = clock_timestamp() + interval '1 h' WHERE interaction_id = $1",
+            thread,
+        )
+    assert (await world.thread(thread))["agentState"]["state"] == "paused"
+    await world.send("Still there?", agentMode=True)
+    assert (await world.thread(thread))["agentState"]["state"] != "paused"
+
+
+async def test_a_send_switches_agent_mode_on_where_a_person_had_switched_it_off(world: World) -> None:
+    thread = await talking(world)
+    await world.tenant.call("PATCH", f"/interactions/{thread}", {"agentMode": False})
+    await world.send("Our agent answers again.", agentMode=True)
+    assert (await world.thread(thread))["sms"]["agentMode"]
+
+    async def is_told() -> bool:  # the feed waits for each transaction that began before
+        return [switch["data"]["agentMode"] for switch in await list_switches(world, thread)] == [False, True]
+
+    await until(is_told)
+
+
+async def list_switches(world: World, thread: str) -> list[Data]:
+    page = await world.tenant.call("GET", "/events?types=interaction.agent_mode&wait=0")
+    return [event for event in page["events"] if event["interactionId"] == thread]
+
+
 async def test_a_thread_without_an_agent_fails_its_turn_visibly(world: World) -> None:
     thread = await talking(world)
     path = f"/sms-agents/{world.smsagent['smsAgentId']}"
