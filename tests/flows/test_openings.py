@@ -221,7 +221,17 @@ async def test_a_worker_begins_what_is_due(world: World) -> None:
     async def arrived() -> bool:
         return world.carrier.received(world.phone) == ["Hi Jane"]
 
+    async def list_steps() -> list[tuple[str, str]]:
+        page = await world.tenant.call("GET", "/events?types=turn.planned,turn.handed_over,turn.replied")
+        return [(event["type"], event["data"]["trigger"]) for event in page["events"]]
+
+    async def is_told() -> bool:  # the feed waits for each transaction that began before
+        return len(await list_steps()) == 3
+
     await until(arrived)
-    page = await world.tenant.call("GET", "/events?types=turn.planned,turn.handed_over,turn.replied")
-    steps = [(event["type"], event["data"]["trigger"]) for event in page["events"]]
-    assert steps == [("turn.planned", "opening"), ("turn.handed_over", "opening"), ("turn.replied", "opening")]
+    await until(is_told)
+    assert await list_steps() == [
+        ("turn.planned", "opening"),
+        ("turn.handed_over", "opening"),
+        ("turn.replied", "opening"),
+    ]

@@ -18,6 +18,7 @@ from app.store import imports, sweeping
 from app.web.directory.leads import parse_row
 from tests.makers import Data, Tenant
 from tests.web.people import Browser, form
+from tests.world import until
 
 PAGE = "/settings/imports"
 COUNTS = ("Rows read", "Added", "Changed", "Unchanged", "Refused", "Blank")
@@ -357,7 +358,14 @@ async def test_what_waits_and_what_stands_is_counted_for_operators(
     sam: Browser, tenant: Tenant, resources: Resources
 ) -> None:
     async def read_figures() -> dict[str, float]:
-        told = (await tenant.http.get("/metrics")).text
+        told = ""
+
+        async def has_owed() -> bool:  # a database that is slow to answer leaves them out
+            nonlocal told
+            told = (await tenant.http.get("/metrics")).text
+            return "leadsail_owed_turns" in told
+
+        await until(has_owed)
         figures = re.findall(r"^(leadsail_owed_imports\S*) (\S+)$", told, re.M)
         return {name: float(value) for name, value in figures}
 
