@@ -7,7 +7,7 @@ with those of plain sends. One more group without a gate shows how much two equa
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count, cycle
@@ -40,7 +40,8 @@ class Gate:
     name: str
     switch: str | None = None
     """A statement that changes the tenants $1."""
-    body: dict[str, Any] = field(default_factory=dict)
+    bodies: Sequence[dict[str, Any]] = ({},)
+    """All leads are texted with the first one, then all with the next."""
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -61,18 +62,18 @@ GATES = (
         "rate limit per key on",
         "UPDATE api_keys SET requests_per_second = 1000000 WHERE tenant_id = ANY ($1::text[])",
     ),
-    Gate("typographic text, as it is (UCS-2)", body={"message": TYPED}),
+    Gate("typographic text, as it is (UCS-2)", bodies=({"message": TYPED},)),
     Gate(
         "typographic text, smart encoding on",
         "UPDATE tenants SET smart_encoding = true WHERE tenant_id = ANY ($1::text[])",
-        body={"message": TYPED},
+        bodies=({"message": TYPED},),
     ),
     Gate(
         "agentMode set, as it is",
         "UPDATE interactions SET agent_mode = true WHERE tenant_id = ANY ($1::text[])",
-        body={"agentMode": True},
+        bodies=({"agentMode": True},),
     ),
-    Gate("agentMode set, and switched on", body={"agentMode": True}),
+    Gate("agentMode set, and switched", bodies=({"agentMode": True}, {"agentMode": False})),
 )
 
 
@@ -129,9 +130,10 @@ def _requests(gate: Gate, leads: list[Lead]) -> Iterator[bytes]:
     made = cycle([
         post(
             "/api/v1/sms/send",
-            json.dumps({"leadId": one.lead_id, "message": TEXT} | gate.body).encode(),
+            json.dumps({"leadId": one.lead_id, "message": TEXT} | body).encode(),
             {"X-API-Key": one.key, "Content-Type": "application/json"} | gate.headers,
         )
+        for body in gate.bodies
         for one in leads
     ])  # fmt: skip
     if TURN not in gate.headers.values():
