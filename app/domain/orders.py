@@ -113,7 +113,7 @@ class ResolvedOrder:
     per_day: int | None = None
     """The tenant's daily limit of texts; None: no limit."""
     has_agent_mode: bool = False
-    """The order wants agent mode, and its thread has it: there is nothing to switch."""
+    """The order wants agent mode, and its thread had it when the order was resolved: there is nothing to switch."""
     is_exempt: bool = False
     """Sent even to a suppressed phone: the answer to STOP or HELP."""
     resolution: tuple[Rule, ...] = ()

@@ -166,7 +166,7 @@ class OrderFacts:
     provider_rule: str
     agent_mode_by_default: bool
     has_agent_mode: bool
-    """The order wants agent mode, and its thread has it: there is nothing to switch."""
+    """The order wants agent mode, and its thread has it: there is nothing to switch. Nothing is locked yet."""
     now: datetime
     timezone: str | None
     smart_encoding: bool

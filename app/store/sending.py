@@ -14,6 +14,7 @@ from app.store.keys import MessageKey
 from app.store.leads import mark_active_sql
 from app.store.rows import columns_of, unnest_sql
 from app.store.status_history import first_step_sql
+from app.store.threads import is_agent_on_sql
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,6 +40,8 @@ class NewText:
     segments: int
     media: str
     """JSON: asyncpg would take a list for a dimension of the array."""
+    keeps_agent_mode: bool
+    """The text goes only to a thread whose agent mode is on."""
     validity: timedelta
     lane: int
     due: datetime | None
@@ -87,15 +90,17 @@ WITH given AS (
         last_preview = coalesce(excluded.last_preview, t.last_preview),
         last_direction = coalesce(excluded.last_direction, t.last_direction),
         updated_at = clock_timestamp()
-    RETURNING tenant_id, interaction_id, our_number, lead_phone, last_seq
-), stored AS (
+    RETURNING tenant_id, interaction_id, our_number, lead_phone, last_seq,
+              {is_agent_on_sql("t")} AS has_agent_mode
+), stored AS (  -- agent mode switched off meanwhile makes a NULL, and nothing of this statement is stored
     INSERT INTO messages (tenant_id, message_id, interaction_id, lead_id, seq, role, source, actor,
         text, media, status, status_history, to_phone, from_phone, account_id, provider, encoding,
         segments, turn_id, bulk_id, send_at, held_until, held_reason, held_rule, purpose, counted_at, matter,
         first_contact)
     SELECT a.tenant_id, a.message_id, t.interaction_id, a.lead_id,
            CASE WHEN NOT a.waits THEN t.last_seq - a.together + a.nth END,
-           'agent', a.source, a.actor, a.text, a.media::jsonb, s.status,
+           'agent', a.source, a.actor, CASE WHEN t.has_agent_mode OR NOT a.keeps_agent_mode THEN a.text END,
+           a.media::jsonb, s.status,
            {first_step_sql("s.status")},
            a.lead_phone, a.our_number, a.account_id, a.provider, a.encoding, a.segments, a.turn_id,
            a.bulk_id, a.send_at, a.held_until, a.held_reason, a.held_rule, a.purpose,
@@ -141,15 +146,17 @@ class StoredText:
 async def store_texts(tx: Tx | Batch, texts: Sequence[ResolvedOrder]) -> dict[str, StoredText]:
     """Stores the texts in their threads with their `seq`, outbox rows, and the answers under their
     idempotency keys; commits a `Batch`. Returns them by message id. Raises `UniqueViolationError`
-    for an idempotency key that is in use.
+    for an idempotency key that is in use, and from a `Batch` `NotNullViolationError` where `has_agent_mode` is no
+    longer so.
 
     Opens or locks the threads in the common order (docs/laws.md, law 9)."""
     write = tx.commit if isinstance(tx, Batch) else (tx.fetch_planned_now if len(texts) > MAX_BATCH else tx.fetch)
-    columns = columns_of([_build_text(text) for text in texts])
+    columns = columns_of([_build_text(text, isinstance(tx, Batch)) for text in texts])
     return _by_id(await write(StoredText, STORE_TEXTS_SQL, *columns))
 
 
-def _build_text(text: ResolvedOrder) -> NewText:
+def _build_text(text: ResolvedOrder, is_only_write: bool) -> NewText:
+    """`is_only_write`: nothing of the same transaction could still switch agent mode on."""
     order, key, gate = text.order, text.order.idempotency_key, text.gate
     held_rule, held_reason = describe_hold(gate) if gate and text.held_until else (None, None)
     return NewText(
@@ -170,6 +177,7 @@ def _build_text(text: ResolvedOrder) -> NewText:
         encoding=text.encoding,
         segments=text.segments,
         media=json.dumps([{"url": url} for url in order.media]),
+        keeps_agent_mode=is_only_write and text.has_agent_mode,
         validity=order.validity,
         lane=order.lane,
         due=text.due,

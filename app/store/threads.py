@@ -23,10 +23,9 @@ JOIN unnest($1::text[], $2::text[]) AS a(tenant_id, interaction_id)
 """
 
 
-async def lock(tx: Tx, threads: Collection[ThreadKey]) -> list[ThreadKey]:
-    """Locks the threads in the common order; returns those that exist."""
-    rows = await tx.fetch_rows(LOCK_THREADS_SQL, *as_columns(list(threads), 2))
-    return [(row["tenant_id"], row["interaction_id"]) for row in rows]
+async def lock(tx: Tx, threads: Collection[ThreadKey]) -> None:
+    """Locks the threads in the common order."""
+    await tx.fetch_rows(LOCK_THREADS_SQL, *as_columns(list(threads), 2))
 
 
 LOCK_PAIRS_SQL = f"""

@@ -457,7 +457,7 @@ async def test_a_send_that_wants_agent_mode_again_switches_nothing_but_ends_a_pa
     thread = await talking(world)
     await world.send("Are you there?", agentMode=True)
     assert (await world.thread(thread))["sms"]["agentMode"]
-    assert not await list_switches(world, thread)
+    assert not [entry for entry in (await world.thread(thread))["transcript"] if entry["status"] == "note"]
     async with resources.database.system_tx() as tx:
         await tx.execute(
             "UPDATE interactions SET paused_until = clock_timestamp() + interval '1 h' WHERE interaction_id = $1",
@@ -478,6 +478,21 @@ async def test_a_send_switches_agent_mode_on_where_a_person_had_switched_it_off(
         return [switch["data"]["agentMode"] for switch in await list_switches(world, thread)] == [False, True]
 
     await until(is_told)
+
+
+async def test_a_send_that_met_a_switch_in_progress_comes_after_it(world: World, resources: Resources) -> None:
+    thread = await talking(world)
+    async with resources.database.system_tx() as tx:
+        await tx.execute("UPDATE interactions SET agent_mode = false WHERE interaction_id = $1", thread)
+        sending = asyncio.create_task(world.send("Our agent answers again.", agentMode=True))
+
+        async def is_waiting() -> bool:
+            async with resources.database.system_tx() as other:
+                return bool(await other.fetch_value("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)"))
+
+        await until(is_waiting)
+    await sending
+    assert (await world.thread(thread))["sms"]["agentMode"]
 
 
 async def list_switches(world: World, thread: str) -> list[Data]:
