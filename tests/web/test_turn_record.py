@@ -183,6 +183,11 @@ async def test_a_turn_is_replayed_beside_its_record_to_its_agent_or_another_webh
     await world.turn_is(thread, "replied")
     [turn] = await world.turns(thread)
     here = f"/conversations/{thread}/turns/{turn['turnId']}"
+
+    async def arrived() -> bool:
+        return world.carrier.received(world.phone)[1:] == ["Yes, it does."]
+
+    await until(arrived)
     sent_count = len(world.carrier.received(world.phone))
     world.agent.answers = [(200, {"reply": "No <b>not</b> at all."}), (500, {"error": "x"})]
     page = await sam.page(f"{here}?view=mine")
