@@ -440,7 +440,7 @@ async def test_no_opt_out_is_lost_because_another_row_is_broken(
 
 async def test_decided_texts_are_exported_as_examples(configuration: Settings, idle_world: World) -> None:
     await idle_world.send()
-    for text, is_opt_out in (("wrong number\n\tbye", True), ("who is this?", False)):
+    for text, is_opt_out in (("wrong number\n\tbye", True), ("is this spam?", False)):
         await idle_world.text(text)
         [thread] = (await idle_world.tenant.call("GET", f"/interactions/lead/{idle_world.lead['leadId']}"))[
             "interactions"
@@ -449,7 +449,7 @@ async def test_decided_texts_are_exported_as_examples(configuration: Settings, i
         await idle_world.tenant.call("POST", f"/messages/{message}/opt-out-decision", {"optOut": is_opt_out})
     tenant = idle_world.tenant.tenant_id
     status, out, err = await ran(configuration, "examples", "export", "--tenant", tenant)
-    assert (status, out, err) == (0, "label\ttext\nstop\twrong number\\n bye\nnone\twho is this?\n", "")
+    assert (status, out, err) == (0, "label\ttext\nstop\twrong number\\n bye\nnone\tis this spam?\n", "")
     status, out, err = await ran(configuration, "examples", "export", "--tenant", "org_none")
     assert (status, out) == (1, "")
     assert "no tenant" in err

@@ -121,7 +121,7 @@ async def test_who_opted_out_stays_so_when_it_writes_again_and_may_come_back(
     await world.send("Hi")
     await world.text("STOP")
     await erase(world, world.lead)
-    await world.text("who is this?")
+    await world.text("is this spam?")
     assert await statuses(world) == ["dnc"]
     await world.text("START")
     assert await statuses(world) == ["in_progress"]

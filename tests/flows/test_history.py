@@ -214,7 +214,7 @@ async def test_do_not_contact_by_hand_is_told_in_all_threads_of_the_phone(idle_w
 async def test_an_agents_do_not_contact_is_told_once(world: World) -> None:
     thread = await talking(world)
     world.agent.answers = [(200, {"status": "dnc"})]
-    await world.text("I would rather hear nothing more")
+    await world.text("My wife says to leave it")
     await world.turn_is(thread, "concluded")
     assert notes(await world.thread(thread)) == ["The agent set the status to dnc."]
     [step] = (await world.thread(thread))["statusHistory"]

@@ -120,13 +120,13 @@ async def test_an_agent_sets_any_status(world: World, status: str) -> None:
 async def test_do_not_contact_by_an_agent_is_the_leads_own_wish(world: World) -> None:
     thread = await talking(world)
     world.agent.answers = [(200, {"status": "dnc"})]
-    await world.text("I would rather hear nothing more")
+    await world.text("My wife says to leave it")
     await world.turn_is(thread, "concluded")
     assert (await world.thread(thread))["status"] == "dnc"
     consent = await world.tenant.call("GET", f"/consent/{world.phone}")
     assert consent["causes"] == ["lead"]
     [event] = consent["events"]
-    assert (event["event"], event["rule"], event["text"]) == ("opted_out", "agent", "I would rather hear nothing more")
+    assert (event["event"], event["rule"], event["text"]) == ("opted_out", "agent", "My wife says to leave it")
     assert event["actor"] == f"agent:{world.smsagent['smsAgentId']}"
     assert (await world.tenant.ask("POST", "/sms/send", {"leadId": world.lead["leadId"], "message": "x"})).json()[
         "error"

@@ -7,7 +7,7 @@ import pytest
 from tests.makers import Data
 from tests.world import World, until
 
-POSSIBLE = ("wrong number", "Leave me alone!", "who is this?")
+POSSIBLE = ("wrong number", "Leave me alone!", "is this spam?")
 WINDOW = 1.6
 """Longer than the window of the world's agent."""
 
@@ -85,13 +85,13 @@ async def test_later_texts_wait_with_the_unclear_one_and_go_together(world: Worl
 async def test_a_text_that_was_being_collected_waits_with_the_unclear_one(world: World) -> None:
     thread = (await world.send(agentMode=True))["interactionId"]
     await world.text("How much is it?")
-    await world.text("who is this?")
+    await world.text("is this spam?")
     await asyncio.sleep(WINDOW)
     assert world.agent.told == []
     assert [turn["state"] for turn in await world.turns(thread)] == ["cancelled"]
-    await decide(world, (await entry_of(world, thread, "who is this?"))["messageId"], False)
+    await decide(world, (await entry_of(world, thread, "is this spam?"))["messageId"], False)
     await world.told(1)
-    assert words_told(world) == [["How much is it?", "who is this?"]]
+    assert words_told(world) == [["How much is it?", "is this spam?"]]
 
 
 async def test_what_the_agent_has_is_not_handed_over_again(world: World) -> None:
@@ -125,15 +125,15 @@ async def test_a_reply_that_has_not_left_is_not_sent_after_an_unclear_text(world
 
 async def test_all_unclear_texts_of_a_thread_must_be_decided(world: World) -> None:
     thread = (await world.send(agentMode=True))["interactionId"]
-    for text in ("wrong number", "who is this?"):
+    for text in ("wrong number", "is this spam?"):
         await world.text(text)
     await decide(world, (await entry_of(world, thread, "wrong number"))["messageId"], False)
     await asyncio.sleep(WINDOW)
     assert world.agent.told == []
     assert (await world.thread(thread))["awaitsDecision"]
-    await decide(world, (await entry_of(world, thread, "who is this?"))["messageId"], False)
+    await decide(world, (await entry_of(world, thread, "is this spam?"))["messageId"], False)
     await world.told(1)
-    assert words_told(world) == [["wrong number", "who is this?"]]
+    assert words_told(world) == [["wrong number", "is this spam?"]]
 
 
 async def test_an_opt_out_by_decision_works_like_a_stop_and_is_confirmed_once(world: World) -> None:
@@ -178,8 +178,8 @@ async def test_a_stop_settles_what_waited(world: World) -> None:
 
 async def test_with_the_agent_off_a_decision_hands_nothing_over(world: World) -> None:
     thread = (await world.send(agentMode=True))["interactionId"]
-    await world.text("who is this?")
-    message = (await entry_of(world, thread, "who is this?"))["messageId"]
+    await world.text("is this spam?")
+    message = (await entry_of(world, thread, "is this spam?"))["messageId"]
     await world.tenant.call("PATCH", f"/interactions/{thread}", {"agentMode": False})
     await decide(world, message, False)
     await asyncio.sleep(WINDOW)

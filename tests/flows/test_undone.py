@@ -150,12 +150,12 @@ async def test_an_undo_leaves_what_a_person_blocked(world: World) -> None:
 async def test_a_persons_decision_is_undone_and_its_example_turns_over(world: World, resources: Resources) -> None:
     thread = (await world.send())["interactionId"]
     await world.text("wrong\tnumber\nsorry")
-    await world.text("who is this?")
-    for text, is_opt_out in (("who is this?", False), ("wrong\tnumber\nsorry", True)):
+    await world.text("is this spam?")
+    for text, is_opt_out in (("is this spam?", False), ("wrong\tnumber\nsorry", True)):
         await decide(world, (await entry_of(world, thread, text))["messageId"], is_opt_out)
-    assert await examples(world, resources) == [("wrong\tnumber\nsorry", True), ("who is this?", False)]
+    assert await examples(world, resources) == [("wrong\tnumber\nsorry", True), ("is this spam?", False)]
     await undo(world)
-    assert await examples(world, resources) == [("wrong\tnumber\nsorry", False), ("who is this?", False)]
+    assert await examples(world, resources) == [("wrong\tnumber\nsorry", False), ("is this spam?", False)]
 
 
 async def test_examples_are_erased_with_their_lead(world: World, resources: Resources) -> None:
@@ -165,9 +165,9 @@ async def test_examples_are_erased_with_their_lead(world: World, resources: Reso
     await decide(world, (await entry_of(world, thread, "wrong number"))["messageId"], False)
     await world.tenant.call("POST", f"/leads/{world.lead['leadId']}/erase")
     assert await examples(world, resources) == []
-    await world.text("who is this?")
-    text = await entry_of(world, thread, "who is this?")
+    await world.text("is this spam?")
+    text = await entry_of(world, thread, "is this spam?")
     await decide(world, text["messageId"], False)
-    assert await examples(world, resources) == [("who is this?", False)]
+    assert await examples(world, resources) == [("is this spam?", False)]
     await world.tenant.call("POST", f"/leads/{heir['leadId']}/erase")
     assert await examples(world, resources) == []

@@ -14,9 +14,9 @@ from tests.optout.corpus import LANGUAGES, SETS_APART, read_apart, read_corpus
 MAX_WEIGHTS_SIZE = 500_000
 RECORDED = json.loads(RECORD.read_text(encoding="utf-8"))
 LOWEST = {
-    "stop precision": 0.95, "stop recall": 0.95,
-    "start precision": 0.95, "start recall": 0.93,
-    "help precision": 0.86, "help recall": 0.81,
+    "stop precision": 0.96, "stop recall": 0.975,
+    "start precision": 0.975, "start recall": 0.945,
+    "help precision": 0.95, "help recall": 0.965,
 }  # fmt: skip
 """Of each set that was written apart."""
 HIGHEST = {"none flagged possible": 0.03, "none taken for stop": 0.02, "none taken for help": 0.01}
@@ -25,7 +25,6 @@ HIGHEST = {"none flagged possible": 0.03, "none taken for stop": 0.02, "none tak
 def test_the_corpus_is_large_in_four_languages_and_a_quarter_of_it_looks_like_a_wish() -> None:
     corpus = read_corpus()
     assert len(corpus) >= 5000
-    assert sum(map(len, read_apart().values())) >= 800
     assert {example.language for example in corpus} == set(LANGUAGES)
     assert {example.label for example in corpus} == {"stop", "start", "help", "possible", "none"}
     assert sum(e.label == "none" and e.kind != "ordinary" for e in corpus) >= len(corpus) // 4
@@ -40,8 +39,8 @@ def test_a_family_is_on_one_side_and_no_text_is_there_twice() -> None:
 @pytest.mark.parametrize("name", SETS_APART)
 def test_a_set_that_tests_shares_no_text_with_the_corpus_in_whatever_dress(name: str) -> None:
     texts = read_apart()[name]
-    assert len(texts) >= 600
-    assert sum(example.language == "en" for example in texts) >= len(texts) / 2
+    assert len(texts) >= 1500
+    assert sum(example.language == "en" for example in texts) >= len(texts) * 0.45
     learned = {fold_text(example.text) for example in read_corpus()} - {""}
     assert [example.text for example in texts if fold_text(example.text) in learned] == []
 

@@ -162,10 +162,18 @@ def test_a_wish_in_ordinary_words_is_obeyed_and_explained(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["wrong number", "leave me alone", "not interested", "how do I unsubscribe?", "stop calling me", "who is this"],
+    ["wrong number", "leave me alone", "not interested", "how do I unsubscribe?", "stop calling me", "is this spam?"],
 )
 def test_what_may_be_a_wish_is_flagged_and_not_obeyed(text: str) -> None:
     assert label_of(judge_text(text)) == "possible"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["who is this", "Sorry, who is this?", "Who's this?", "¿Quién es?", "How did you get my number?", "c'est qui?"],
+)
+def test_who_writes_is_a_question_that_the_agent_can_answer(text: str) -> None:
+    assert label_of(judge_text(text)) == "none"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from app.domain.optout.judge import drop_signature, read_own, split_ends
 from app.domain.optout.model import LABELS, ROW, SCALE
 from tests.optout.corpus import Example
 
-COST = 3.0
+COST = 1.0
 COST_OF_MADE = 0.4
 """What a sentence of the grammar counts, beside a text that was written by hand."""
 EPOCHS = 12

@@ -160,7 +160,7 @@ async def test_whoever_did_something_is_named(sam: Browser, idle_world: World, r
     await sam.submit(await sam.page(here), "/do-not-contact", texts="block")
     await world.tenant.call("PATCH", f"/interactions/{thread}", {"status": "in_progress"})
     world.agent.answers = [(200, {"status": "dnc"})]
-    await world.text("I would rather hear nothing more")
+    await world.text("My wife says to leave it")
     await fall_due(resources)
     for handed in await claimed(by, [(world.tenant.tenant_id, thread)]):
         await by.perform(handed)

@@ -82,7 +82,7 @@ async def test_a_definitive_word_cannot_be_undone_on_the_page(sam: Browser, idle
 
 async def test_a_form_decides_only_what_is_unclear(sam: Browser, idle_world: World) -> None:
     thread = (await idle_world.send())["interactionId"]
-    await idle_world.text("who is this?")
+    await idle_world.text("is this spam?")
     page = await show(sam, thread)
     assert (await sam.submit(page, "/opt-out", answer="no", text="msg_other")).status_code == 404
     assert (await sam.submit(page, "/opt-out", answer="maybe")).status_code == 400

@@ -32,7 +32,7 @@ VERDICTS: Mapping[str, ControlWord] = {
 """The names that carriers use for the three control words."""
 STRICTEST_FIRST: tuple[ControlWord, ...] = ("stop", "start", "help")
 
-OBEY_MARGIN: Mapping[ControlWord, float] = {"stop": 0.1, "start": 0.0, "help": 0.0}
+OBEY_MARGIN = 0.1
 """By how much a control word must lead before all other labels to be obeyed."""
 ASKING_MARGIN = 0.3
 """By how much `help` must lead in a text that only asks: a wrong one would hold a plain question from the agent."""
@@ -149,7 +149,7 @@ def _judge_meaning(words: Sequence[str], model: Model) -> Judgment:
         scores["help"] = -inf
     for word in STRICTEST_FIRST if _may_be_obeyed(words, meanings_by_word) else ():
         next_score = max(score for label, score in scores.items() if label != word)
-        if scores[word] - next_score >= (OBEY_MARGIN[word] if may_wish else ASKING_MARGIN):
+        if scores[word] - next_score >= (OBEY_MARGIN if may_wish else ASKING_MARGIN):
             return Judgment(word, "meaning", find_reasons=partial(explain, words, word, model))
     doubt = max(scores["possible"], scores["stop"]) - max(scores["none"], scores["start"], scores["help"])
     return Judgment(is_possible=doubt >= POSSIBLE_MARGIN and not _is_guessed(words, meanings_by_word))
