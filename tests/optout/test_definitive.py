@@ -296,3 +296,26 @@ def test_a_reason_a_farewell_or_a_name_beside_a_word_changes_nothing(text: str) 
 )
 def test_what_stands_beside_a_word_is_none(text: str) -> None:
     assert judge_text(text).word is None
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        "HAROLD BECKER\n1140 MAPLE",
+        "Harold Becker, 1140 Maple Street, Dayton OH 45402",
+        "Maria Gomez\nApt 4",
+        "1140 N Maple Ave",
+        "acct 55512",
+        "Member #4471",
+        "José Pérez\nCalle 8 #12",
+        "Marie Roy\n12 rue Principale, app. 3",
+    ],
+)
+@pytest.mark.parametrize("word", ["STOP", "Unsubscribe", "alto"])
+def test_below_a_loud_word_an_address_signs(word: str, signature: str) -> None:
+    assert judged(f"{word}\n{signature}") == "stop"
+
+
+@pytest.mark.parametrize("text", ["Cancel\n1140 Maple St", "End\n12 Oak", "Help\n1140 Maple St", "stop\nat 1140 Maple"])
+def test_an_address_below_another_word_may_be_what_it_is_about(text: str) -> None:
+    assert judged(text) == "none"

@@ -59,6 +59,20 @@ LONGEST_NAME = 100
 LONGEST_COURTESY = 120
 """Characters. A longer line is neither, and costs nothing."""
 MAX_WORDS_OF_CONTACT = 4
+ADDRESS_WORDS = frozenset(
+    """account acct apartment app appt apt apto ave avenue blvd box c calle casa case cir city client
+    cliente col colonia compte conta contract contrat contrato court ct cuenta customer dept depto dr drive
+    e floor house hwy id interior invoice lane ln loan lot lote member miembro n nd ne no num number nw
+    orden order pedido piso pkwy pl place po policy poliza rd ref road room route rr rua rue s se socio sq
+    sr st ste street suite sw th tr trl unidad unit w way zip""".split()
+)
+"""Folded words of an address, or of a number by which a firm knows its customer."""
+WORDS_OF_TIME = frozenset(
+    """a about after am antes apres around as at aux avant before by depois despues en em in las les los on para pm pour
+    till to until vers""".split()
+)
+"""Beside a number they rather tell when or where."""
+MAX_WORDS_OF_ADDRESS = 10
 MAX_LINES = 8
 
 
@@ -120,6 +134,29 @@ def is_signature(line: str, loud: bool) -> bool:
         or SIGNATURE_START.match(line)
         or CONTACT_PATTERN.search(line)
         or is_name(line, loud=loud)
+        or (loud and is_address(line))
+    )
+
+
+def is_address(line: str) -> bool:
+    """Whether a line looks like an address or a customer's number, behind a name or alone: 1140 Maple St, Apt 4,
+    acct 55512. Its other words are capitalized and mean nothing here."""
+    words = re.findall(r"[^\W_]+", line)
+    return (
+        re.search(r"\d", line) is not None
+        and re.search(r"[?!:]", line) is None
+        and len(line) <= LONGEST_NAME
+        and len(words) <= MAX_WORDS_OF_ADDRESS
+        and all(
+            word[0].isdigit()
+            or (folded_word := fold_text(word)) in ADDRESS_WORDS
+            or (
+                word[0].isupper()
+                and folded_word not in WORDS_OF_TIME
+                and MEANINGS_IN_NAMES.issuperset(find_meanings(folded_word))
+            )
+            for word in words
+        )
     )
 
 
