@@ -1,5 +1,5 @@
 """The labelled texts. `corpus/*.tsv` trains the model and tunes it; `grammar/*.txt` adds sentences made of
-their parts. The sets of `apart/` only test it, one folder each: each was written before anybody saw a judgment of it,
+their parts. The sets of `apart/` do not train it, one folder each: each was written before anybody saw a judgment of it,
 and no text stands on two sides. (The first six sets train since they had been measured for long.) LABELS.md says what
 each label means.
 

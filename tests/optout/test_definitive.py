@@ -319,3 +319,12 @@ def test_below_a_loud_word_an_address_signs(word: str, signature: str) -> None:
 @pytest.mark.parametrize("text", ["Cancel\n1140 Maple St", "End\n12 Oak", "Help\n1140 Maple St", "stop\nat 1140 Maple"])
 def test_an_address_below_another_word_may_be_what_it_is_about(text: str) -> None:
     assert judged(text) == "none"
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["MY HUSBAND FELL 1140 MAPLE", "PUMP 3 BROKE", "Order 55", "Contract 55", "Póliza 123", "Tuesday 4pm", "Route 9"],
+)
+@pytest.mark.parametrize("word", ["STOP", "Revoke", "Baja"])
+def test_a_thing_or_an_event_with_a_number_does_not_sign(word: str, told: str) -> None:
+    assert judge_text(f"{word}\n{told}").rule != "first_line"

@@ -60,18 +60,21 @@ LONGEST_COURTESY = 120
 """Characters. A longer line is neither, and costs nothing."""
 MAX_WORDS_OF_CONTACT = 4
 ADDRESS_WORDS = frozenset(
-    """account acct apartment app appt apt apto ave avenue blvd box c calle casa case cir city client
-    cliente col colonia compte conta contract contrat contrato court ct cuenta customer dept depto dr drive
-    e floor house hwy id interior invoice lane ln loan lot lote member miembro n nd ne no num number nw
-    orden order pedido piso pkwy pl place po policy poliza rd ref road room route rr rua rue s se socio sq
-    sr st ste street suite sw th tr trl unidad unit w way zip""".split()
+    """account acct apartment app apt apto ave avenue blvd box c calle casa case cir city client cliente col
+    colonia compte conta court ct cuenta customer dept depto dr drive e floor house hwy id interior lane ln
+    lot lote member miembro n nd ne no num number nw piso pkwy pl place po rd ref road room rua rue s se
+    socio sq sr st ste street suite sw th tr trl unidad unit w way zip""".split()
 )
-"""Folded words of an address, or of a number by which a firm knows its customer."""
-WORDS_OF_TIME = frozenset(
+"""Folded words of an address, or of a number by which a firm knows its customer. An order or a policy would rather be
+what shall end: baja, poliza 123."""
+WORDS_BEFORE_PLACES = frozenset(
     """a about after am antes apres around as at aux avant before by depois despues en em in las les los on para pm pour
     till to until vers""".split()
 )
-"""Beside a number they rather tell when or where."""
+"""Beside a number they tell when or where, rather than sign."""
+MEANINGS_IN_ADDRESSES = frozenset({"BY", "LOCATION", "THEM", "OTHERCO"})
+HOUSE_NUMBER_PATTERN = re.compile(r"\d+(?:st|nd|rd|th|[a-d])?")
+"""Not 4pm, 2nite or 10mg."""
 MAX_WORDS_OF_ADDRESS = 10
 MAX_LINES = 8
 
@@ -140,24 +143,26 @@ def is_signature(line: str, loud: bool) -> bool:
 
 def is_address(line: str) -> bool:
     """Whether a line looks like an address or a customer's number, behind a name or alone: 1140 Maple St, Apt 4,
-    acct 55512. Its other words are capitalized and mean nothing here."""
+    acct 55512. Its other words are capitalized, and tell of no thing, time or event."""
+    if len(line) > LONGEST_NAME or re.search(r"[?!:]", line):
+        return False
     words = re.findall(r"[^\W_]+", line)
+    folded_words = [fold_text(word) for word in words]
+    has_number = any(map(HOUSE_NUMBER_PATTERN.fullmatch, folded_words))
+    if not has_number or not (words[0].isdigit() or not ADDRESS_WORDS.isdisjoint(folded_words)):
+        return False
     return (
-        re.search(r"\d", line) is not None
-        and re.search(r"[?!:]", line) is None
-        and len(line) <= LONGEST_NAME
-        and len(words) <= MAX_WORDS_OF_ADDRESS
-        and all(
-            word[0].isdigit()
-            or (folded_word := fold_text(word)) in ADDRESS_WORDS
-            or (
-                word[0].isupper()
-                and folded_word not in WORDS_OF_TIME
-                and MEANINGS_IN_NAMES.issuperset(find_meanings(folded_word))
-            )
-            for word in words
-        )
+        len(words) <= MAX_WORDS_OF_ADDRESS
+        and TELLING_VERBS.isdisjoint(folded_words)
+        and all(map(_may_stand_in_address, words, folded_words))
     )
+
+
+def _may_stand_in_address(word: str, folded_word: str) -> bool:
+    if folded_word in ADDRESS_WORDS or HOUSE_NUMBER_PATTERN.fullmatch(folded_word):
+        return True
+    is_capitalized = word[0].isupper() and folded_word not in WORDS_BEFORE_PLACES
+    return is_capitalized and MEANINGS_IN_ADDRESSES.issuperset(find_meanings(folded_word))
 
 
 def is_name(text: str, allowed_meanings: frozenset[str] = MEANINGS_IN_NAMES, *, loud: bool = False) -> bool:
