@@ -1,7 +1,8 @@
 """`make optout`: trains the weights that ship, and measures them on the texts that were written apart.
 
 `--folds` measures on the corpus instead, each fold judged by what the others trained: whoever tunes looks
-at these figures first; what folds cannot tell, the older sets apart may, as a whole (decision 32). `--check` trains and compares, and writes nothing."""
+at these figures first; what folds cannot tell, the older sets apart may, as a whole (decision 32). `--check`
+trains and compares, and writes nothing."""
 
 import hashlib
 import json
