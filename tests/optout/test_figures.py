@@ -16,9 +16,10 @@ RECORDED = json.loads(RECORD.read_text(encoding="utf-8"))
 LOWEST = {
     "stop precision": 0.96, "stop recall": 0.975,
     "start precision": 0.975, "start recall": 0.945,
-    "help precision": 0.95, "help recall": 0.965,
+    "help precision": 0.955, "help recall": 0.97,
 }  # fmt: skip
 """Of each set that was written apart."""
+LOWEST_OF_SEVENTH = LOWEST | {"start recall": 0.97}
 HIGHEST = {"none flagged possible": 0.03, "none taken for stop": 0.02, "none taken for help": 0.01}
 
 
@@ -65,7 +66,8 @@ def get_share(texts: str, name: str) -> float:
 @pytest.mark.parametrize("texts", SETS_APART)
 @pytest.mark.parametrize("name", LOWEST)
 def test_the_figures_on_texts_written_apart_are_no_lower(texts: str, name: str) -> None:
-    assert get_share(texts, name) >= LOWEST[name]
+    lowest = LOWEST_OF_SEVENTH if texts == "seventh" else LOWEST
+    assert get_share(texts, name) >= lowest[name]
 
 
 @pytest.mark.parametrize("texts", SETS_APART)
