@@ -14,12 +14,11 @@ from pathlib import Path
 from app.domain.optout import Judgment, judge_text
 from app.domain.optout.model import WEIGHTS_FILE, read_model
 from tests.optout.corpus import FOLDER, FOLDS, Example, make_sentences, read_apart, read_corpus
-from tests.optout.figures import Figure, as_table, measure
+from tests.optout.figures import LANGUAGE_TITLES, Figure, as_table, measure, pool, select_part
 from tests.optout.train import train
 
 RECORD = FOLDER / "record.json"
 DOCUMENT = FOLDER.parents[1] / "docs" / "webhooks.md"
-TITLE = "The {} set, {} texts:"
 TABLE_START, TABLE_END = "<!-- figures -->\n", "<!-- end of figures -->"
 TRAINED_FROM = (
     *sorted((FOLDER / "corpus").glob("*.tsv")),
@@ -63,12 +62,13 @@ def show(figures: Sequence[Figure]) -> None:
             print(f"{figure.part:15} {figure.name:32} {figure.share}  of {figure.share.of}")
 
 
-def _write_tables(figures_by_title: Mapping[str, Sequence[Figure]]) -> None:
-    """Into the document, between the two marks."""
+def _write_tables(figures_by_set: Mapping[str, Sequence[Figure]], together: Sequence[Figure]) -> None:
+    """Into the document, between the two marks: by language, and by set."""
     before, mark, rest = DOCUMENT.read_text(encoding="utf-8").partition(TABLE_START)
     _, end, after = rest.partition(TABLE_END)
-    tables = "\n".join(f"{title}\n\n{as_table(figures)}" for title, figures in figures_by_title.items())
-    DOCUMENT.write_text(f"{before}{mark}\n{tables}\n{end}{after}", encoding="utf-8")
+    by_language = as_table({title: select_part(together, part) for part, title in LANGUAGE_TITLES.items()})
+    by_set = as_table({f"{name} set": select_part(figures, "all") for name, figures in figures_by_set.items()})
+    DOCUMENT.write_text(f"{before}{mark}\n{by_language}\n{by_set}\n{end}{after}", encoding="utf-8")
 
 
 def main() -> int:
@@ -79,9 +79,9 @@ def main() -> int:
     if "--check" in sys.argv:
         return int(weights != WEIGHTS_FILE.read_bytes())
     figures_by_set = {name: measure(texts, judge_by(weights)) for name, texts in read_apart().items()}
-    figures_by_title = {TITLE.format(name, len(texts)): figures_by_set[name] for name, texts in read_apart().items()}
-    for title, figures in figures_by_title.items():
-        print(title)
+    together = pool(figures_by_set.values())
+    for title, figures in {**figures_by_set, "all sets": together}.items():
+        print(f"{title}:")
         show(figures)
     WEIGHTS_FILE.write_bytes(weights)
     record = {
@@ -89,7 +89,7 @@ def main() -> int:
         "weights": digest([WEIGHTS_FILE]),
         **{name: [figure.as_json() for figure in figures] for name, figures in figures_by_set.items()},
     }
-    _write_tables(figures_by_title)
+    _write_tables(figures_by_set, together)
     RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
 

@@ -1,7 +1,8 @@
 """Precision and recall of the judge over labelled texts, with 95 % intervals (Wilson)."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from math import sqrt
 
 from app.domain.optout import Judgment
@@ -103,12 +104,25 @@ ROWS = (
     *((f"none taken for {word}", f"conversation, taken for `{word}`") for word in ("stop", "help")),
     ("possible flagged or obeyed", "possible, marked or obeyed"),
 )
-COLUMNS = (("all", "all"), ("en", "English"), ("es", "Spanish"), ("fr", "French"), ("pt", "Portuguese"))
+LANGUAGE_TITLES = {"all": "all", "en": "English", "es": "Spanish", "fr": "French", "pt": "Portuguese"}
 
 
-def as_table(figures: Sequence[Figure]) -> str:
-    """The figures by language, as a table of a document."""
-    shares = {(figure.name, figure.part): figure.share for figure in figures}
-    lines = [["", *(title for _, title in COLUMNS)], ["---"] * (len(COLUMNS) + 1)]
-    lines += [[title, *(shares[name, part].as_percent() for part, _ in COLUMNS)] for name, title in ROWS]
+def pool(several: Iterable[Sequence[Figure]]) -> list[Figure]:
+    """The figures of several sets of texts, taken together."""
+    shares: dict[tuple[str, str], Share] = {}
+    for figure in chain.from_iterable(several):
+        before = shares.get((figure.name, figure.part), Share(0, 0))
+        shares[figure.name, figure.part] = Share(before.hits + figure.share.hits, before.of + figure.share.of)
+    return [Figure(name, part, share) for (name, part), share in shares.items()]
+
+
+def select_part(figures: Sequence[Figure], part: str) -> dict[str, Share]:
+    """The shares of a language or of a kind, by their name."""
+    return {figure.name: figure.share for figure in figures if figure.part == part}
+
+
+def as_table(columns: Mapping[str, Mapping[str, Share]]) -> str:
+    """Shares by their name, in columns with titles, as a table of a document."""
+    lines = [["", *columns], ["---"] * (len(columns) + 1)]
+    lines += [[title, *(shares[name].as_percent() for shares in columns.values())] for name, title in ROWS]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

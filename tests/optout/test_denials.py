@@ -38,6 +38,8 @@ WISHED = """no, remove me
 don't text me
 do not contact me, remove me
 don't make me ask again, take me off
+plz no more take me off
+no more 🙏 take me off ur list
 don't get in touch with me again
 I don't want to get texts
 I don't want to keep getting these
@@ -70,3 +72,8 @@ def test_a_denied_wish_is_no_opt_out(text: str) -> None:
 @pytest.mark.parametrize("text", WISHED.splitlines())
 def test_a_wish_beside_a_denial_is_an_opt_out(text: str) -> None:
     assert judge_text(text).word == "stop"
+
+
+@pytest.mark.parametrize("text", ["don't delete me, I want off", "don't remove me, I want out"])
+def test_who_denies_a_wish_and_wants_out_does_not_start_our_texts(text: str) -> None:
+    assert judge_text(text).word != "start"

@@ -42,6 +42,8 @@ def denies_wish(words: Sequence[str]) -> bool:
         return False
     place = next(i for i, main in enumerate(mains) if main in NEGATIONS)
     following = readings[place + 1 :]
+    if mains[place : place + 2] == ["NO", "LONGER"]:
+        return False  # an end of itself: no more, take me off
     if following and following[0].word in PAST_CONTACTS and ENDINGS.isdisjoint(m.removeprefix("!") for m in mains):
         return True
     if mains[: place + 2] in DENIED_WISHES:

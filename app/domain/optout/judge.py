@@ -32,20 +32,20 @@ VERDICTS: Mapping[str, ControlWord] = {
 """The names that carriers use for the three control words."""
 STRICTEST_FIRST: tuple[ControlWord, ...] = ("stop", "start", "help")
 
-OBEY_MARGIN = 0.1
+OBEY_MARGINS: Mapping[ControlWord, float] = {"stop": 0.1, "start": 0.1, "help": 0.3}
 """By how much a control word must lead before all other labels to be obeyed."""
-ASKING_MARGIN = 0.3
-"""By how much `help` must lead in a text that only asks: a wrong one would hold a plain question from the agent."""
 POSSIBLE_MARGIN = 0.3
-"""By how much `possible` or `stop` must lead before the others to be flagged."""
+"""By how much `possible` or `stop` must lead before `none` and `help` to be flagged. `start` is left out: where it is
+unclear whether our texts should end or go on, a person decides."""
+UNTOLD_MARGIN = 1.5
+"""By how much any label must lead in a text without a telling word: of such texts the model knows little, and most
+of them are conversation."""
 WISH_MEANINGS = frozenset(
     """ALONE BACK BLOCK BOTHER CALL CANCEL CEASE CONSENT CONTACT CURSE DEAD DNC END ENOUGH GOAWAY HEAR HELP IGNORE
     INFO INTEREST KEEP LEGAL LIST LONGER LOSE MISTAKE NUMBER OFF OPT PROMO REMIND REMOVE RESUB REVOKE SCAM SEND
     SPAM START STOPPED TEXT UNSUB WANT WHO WRONG""".split()
 )
-"""Without one of these meanings a text wishes nothing about texting."""
-ASKING_MEANINGS = frozenset({"ASK", "HOW", "SAY", "THIS"})
-"""With one of these it may still ask for help: what can I reply here?"""
+"""Meanings of telling words: those that a wish about texting could be about."""
 ALONE_MEANINGS = frozenset({"CANCEL", "CEASE", "DNC", "HELP", "INFO", "OPT", "RESUB", "REVOKE", "START", "UNSUB"})
 """Meanings of words that can be a whole wish."""
 UNCLEAR_MEANINGS = frozenset(
@@ -135,28 +135,27 @@ def drop_signature(text: str, words: Sequence[str]) -> Sequence[str]:
 
 def _judge_meaning(words: Sequence[str], model: Model) -> Judgment:
     meanings_by_word = [meanings for meanings in map(find_likely_meanings, words) if meanings]
-    found_meanings = frozenset(chain.from_iterable(meanings_by_word))
-    may_wish = not WISH_MEANINGS.isdisjoint(found_meanings)
-    if not may_wish and ASKING_MEANINGS.isdisjoint(found_meanings):
-        return Judgment()  # of such texts the model knows too little, and most of them are conversation
-    scores = dict(zip(LABELS, score_labels(words, model), strict=True))
-    best = max(scores, key=scores.__getitem__)
-    if best == "none" or (not may_wish and best != "help"):
+    if not meanings_by_word:
         return Judgment()
+    scores = dict(zip(LABELS, score_labels(words, model), strict=True))
+    if max(scores, key=scores.__getitem__) == "none":
+        return Judgment()
+    is_told = not WISH_MEANINGS.isdisjoint(chain.from_iterable(meanings_by_word))
     if denies_wish(words):
         scores |= {"stop": -inf, "possible": -inf} if takes_back(words) else dict.fromkeys(scores, -inf) | {"none": 0}
     if _tells_of_somebody(words):
         scores["help"] = -inf
     for word in STRICTEST_FIRST if _may_be_obeyed(words, meanings_by_word) else ():
         next_score = max(score for label, score in scores.items() if label != word)
-        if scores[word] - next_score >= (OBEY_MARGIN if may_wish else ASKING_MARGIN):
+        if scores[word] - next_score >= (OBEY_MARGINS[word] if is_told else UNTOLD_MARGIN):
             return Judgment(word, "meaning", find_reasons=partial(explain, words, word, model))
-    doubt = max(scores["possible"], scores["stop"]) - max(scores["none"], scores["start"], scores["help"])
-    return Judgment(is_possible=doubt >= POSSIBLE_MARGIN and not _is_guessed(words, meanings_by_word))
+    doubt = max(scores["possible"], scores["stop"]) - max(scores["none"], scores["help"])
+    is_possible = doubt >= (POSSIBLE_MARGIN if is_told else UNTOLD_MARGIN)
+    return Judgment(is_possible=is_possible and not _is_guessed(words, meanings_by_word))
 
 
 def _is_guessed(words: Sequence[str], meanings_by_word: Sequence[Sequence[str]]) -> bool:
-    """Whether a wish is read only from a word that may be mistyped, and the rest tells nothing: O'Brien."""
+    """Whether nothing but unclear words, or one that may be mistyped, speaks for a wish: O'Brien."""
     is_unclear = all(map(UNCLEAR_MEANINGS.issuperset, meanings_by_word))
     return is_unclear and WISH_MEANINGS.isdisjoint(chain.from_iterable(map(find_meanings, words)))
 
