@@ -14,7 +14,7 @@ from pathlib import Path
 from app.domain.optout import Judgment, judge_text
 from app.domain.optout.model import WEIGHTS_FILE, read_model
 from tests.optout.corpus import FOLDER, FOLDS, Example, make_sentences, read_apart, read_corpus
-from tests.optout.figures import LANGUAGE_TITLES, Figure, as_table, measure, pool, select_part
+from tests.optout.figures import PART_TITLES, Figure, as_table, measure, pool, select_part
 from tests.optout.train import train
 
 RECORD = FOLDER / "record.json"
@@ -66,7 +66,7 @@ def _write_tables(figures_by_set: Mapping[str, Sequence[Figure]], together: Sequ
     """Into the document, between the two marks: by language, and by set."""
     before, mark, rest = DOCUMENT.read_text(encoding="utf-8").partition(TABLE_START)
     _, end, after = rest.partition(TABLE_END)
-    by_language = as_table({title: select_part(together, part) for part, title in LANGUAGE_TITLES.items()})
+    by_language = as_table({title: select_part(together, part) for part, title in PART_TITLES.items()})
     by_set = as_table({f"{name} set": select_part(figures, "all") for name, figures in figures_by_set.items()})
     DOCUMENT.write_text(f"{before}{mark}\n{by_language}\n{by_set}\n{end}{after}", encoding="utf-8")
 

@@ -104,7 +104,7 @@ ROWS = (
     *((f"none taken for {word}", f"conversation, taken for `{word}`") for word in ("stop", "help")),
     ("possible flagged or obeyed", "possible, marked or obeyed"),
 )
-LANGUAGE_TITLES = {"all": "all", "en": "English", "es": "Spanish", "fr": "French", "pt": "Portuguese"}
+PART_TITLES = {"all": "all", "en": "English", "es": "Spanish", "fr": "French", "pt": "Portuguese"}
 
 
 def pool(several: Iterable[Sequence[Figure]]) -> list[Figure]:

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from itertools import chain
 
 import pytest
@@ -10,6 +11,7 @@ from app.domain.optout import fold_text
 from app.domain.optout.model import WEIGHTS_FILE
 from tests.optout.__main__ import RECORD, TRAINED_FROM, digest, train_all
 from tests.optout.corpus import LANGUAGES, SETS_APART, read_apart, read_corpus
+from tests.optout.figures import Figure, Share, pool, select_part
 
 MAX_WEIGHTS_SIZE = 500_000
 RECORDED = json.loads(RECORD.read_text(encoding="utf-8"))
@@ -23,12 +25,15 @@ GOALS = {
 }  # fmt: skip
 """Of all sets that were written apart, taken together."""
 LOWEST = {
-    "stop precision": 0.965, "stop recall": 0.965,
-    "start precision": 0.96, "start recall": 0.96,
-    "help precision": 0.96, "help recall": 0.98,
+    "stop precision": 0.97, "stop recall": 0.975,
+    "start precision": 0.975, "start recall": 0.96,
+    "help precision": 0.97, "help recall": 0.98,
+    "possible flagged or obeyed": 0.8,
 }  # fmt: skip
-"""Of each of them."""
-HIGHEST = {"none flagged possible": 0.03, "none taken for stop": 0.02, "none taken for help": 0.01}
+"""Of each set that was written apart."""
+LOWEST_OF_THIRTEENTH = LOWEST | {"stop recall": 0.97, "start precision": 0.965}
+"""Half of its texts are opt-outs."""
+HIGHEST = {"none flagged possible": 0.01, "none taken for stop": 0.01, "none taken for help": 0.005}
 
 
 def test_the_corpus_is_large_in_four_languages_and_a_quarter_of_it_looks_like_a_wish() -> None:
@@ -66,24 +71,25 @@ def test_training_again_gives_the_same_bytes() -> None:
     assert train_all() == WEIGHTS_FILE.read_bytes()
 
 
-def get_share(texts: str, name: str) -> float:
-    [share] = [f["share"] for f in RECORDED[texts] if (f["name"], f["part"]) == (name, "all")]
-    return float(share["hits"] / share["of"])
+def get_share(sets: Iterable[str], name: str, part: str = "all") -> float:
+    """A recorded share of these sets, taken together."""
+    figures = [[Figure(f["name"], f["part"], Share(**f["share"])) for f in RECORDED[texts]] for texts in sets]
+    return select_part(pool(figures), part)[name].value
 
 
 @pytest.mark.parametrize(("name", "part"), GOALS)
 def test_the_figures_on_all_texts_written_apart_reach_the_goals(name: str, part: str) -> None:
-    shares = [f["share"] for texts in SETS_APART for f in RECORDED[texts] if (f["name"], f["part"]) == (name, part)]
-    assert sum(share["hits"] for share in shares) / sum(share["of"] for share in shares) >= GOALS[name, part]
+    assert get_share(SETS_APART, name, part) >= GOALS[name, part]
 
 
 @pytest.mark.parametrize("texts", SETS_APART)
 @pytest.mark.parametrize("name", LOWEST)
 def test_the_figures_on_texts_written_apart_are_no_lower(texts: str, name: str) -> None:
-    assert get_share(texts, name) >= LOWEST[name]
+    lowest = LOWEST_OF_THIRTEENTH if texts == "thirteenth" else LOWEST
+    assert get_share([texts], name) >= lowest[name]
 
 
 @pytest.mark.parametrize("texts", SETS_APART)
 @pytest.mark.parametrize("name", HIGHEST)
 def test_conversation_on_texts_written_apart_is_seldom_taken_for_a_wish(texts: str, name: str) -> None:
-    assert get_share(texts, name) <= HIGHEST[name]
+    assert get_share([texts], name) <= HIGHEST[name]

@@ -288,3 +288,13 @@ def test_a_long_text_costs_no_more_than_its_ends(unit: str) -> None:
         for text in texts
     ]
     assert costs[1] < 5 * costs[0] + 0.001
+
+
+@pytest.mark.parametrize("text", ["we went with someone else", "my house is not for sale", "This isn't Mike"])
+def test_what_is_surely_a_doubt_needs_no_word_about_texting(text: str) -> None:
+    assert label_of(judge_text(text)) == "possible"
+
+
+@pytest.mark.parametrize("text", ["cancel that opt out", "I'm back on your list somehow, remove me again"])
+def test_a_person_decides_where_texts_may_end_or_go_on(text: str) -> None:
+    assert label_of(judge_text(text)) == "possible"
