@@ -1,7 +1,7 @@
 """The labelled texts. `corpus/*.tsv` trains the model and tunes it; `grammar/*.txt` adds sentences made of
 their parts. The sets of `apart/` do not train it, one folder each: each was written before anybody saw a
-judgment of it, and no text stands on two sides. (The first eight sets, the tenth and the twelfth train since
-they had been measured for long, or read.) LABELS.md says what each label means.
+judgment of it, and no text stands on two sides. (The first eight sets, the tenth, the twelfth, the fourteenth and
+the fifteenth train since they had been measured for long, or read.) LABELS.md says what each label means.
 
 A family is a text with its paraphrases, its dresses and its look-alikes of another label. It is never
 split."""

@@ -25,15 +25,13 @@ GOALS = {
 }  # fmt: skip
 """Of all sets that were written apart, taken together."""
 LOWEST = {
-    "stop precision": 0.97, "stop recall": 0.975,
+    "stop precision": 0.96, "stop recall": 0.975,
     "start precision": 0.975, "start recall": 0.96,
-    "help precision": 0.97, "help recall": 0.98,
+    "help precision": 0.97, "help recall": 0.97,
     "possible flagged or obeyed": 0.8,
 }  # fmt: skip
 """Of each set that was written apart."""
-LOWEST_OF_THIRTEENTH = LOWEST | {"stop recall": 0.97, "start precision": 0.965}
-"""Half of its texts are opt-outs."""
-HIGHEST = {"none flagged possible": 0.01, "none taken for stop": 0.01, "none taken for help": 0.005}
+HIGHEST = {"none flagged possible": 0.01, "none taken for stop": 0.012, "none taken for help": 0.005}
 
 
 def test_the_corpus_is_large_in_four_languages_and_a_quarter_of_it_looks_like_a_wish() -> None:
@@ -85,8 +83,7 @@ def test_the_figures_on_all_texts_written_apart_reach_the_goals(name: str, part:
 @pytest.mark.parametrize("texts", SETS_APART)
 @pytest.mark.parametrize("name", LOWEST)
 def test_the_figures_on_texts_written_apart_are_no_lower(texts: str, name: str) -> None:
-    lowest = LOWEST_OF_THIRTEENTH if texts == "thirteenth" else LOWEST
-    assert get_share([texts], name) >= lowest[name]
+    assert get_share([texts], name) >= LOWEST[name]
 
 
 @pytest.mark.parametrize("texts", SETS_APART)

@@ -75,6 +75,8 @@ def test_a_copied_instruction_is_a_wish(text: str) -> None:
     [
         "s t o p", "S.T.O.P.", "a-l-t-o", "stooop", "STOPSTOP", "st0p", "sotp", "removeme", "un subscribe", "opt ou",
         "unsubcribe me pls", "nomastextos", "ＳＴＯＰ", "ѕtор", "st\u200bop", "opt oit",
+        "salri", "desuscrbirme", "me exlcuam da lsita", "tria meu numreo", "yanomanden",
+        "ess tee oh pee", "ese te o pe", "Esse tê o pê!",
         "un - subscribe", "un- subscribe", "un (subscribe", "opt - out", "sto - p", "unsub – scribe me",
     ],
 )  # fmt: skip
@@ -295,6 +297,5 @@ def test_what_is_surely_a_doubt_needs_no_word_about_texting(text: str) -> None:
     assert label_of(judge_text(text)) == "possible"
 
 
-@pytest.mark.parametrize("text", ["cancel that opt out", "I'm back on your list somehow, remove me again"])
-def test_a_person_decides_where_texts_may_end_or_go_on(text: str) -> None:
-    assert label_of(judge_text(text)) == "possible"
+def test_a_person_decides_where_texts_may_end_or_go_on() -> None:
+    assert label_of(judge_text("cancel that opt out")) == "possible"

@@ -39,7 +39,7 @@ INSTRUCTION = PHRASES["INSTRUCTION"]
 YES_WORDS = frozenset({"yes", "si", "oui", "sim"})
 ANSWERS = frozenset({"yes", "yeah", "no", "nope", "nah", "and"})
 """Before an English definitive word they say nothing: "no, stop". In Spanish "no pare" means the contrary."""
-AFTER_ANSWERS = frozenset({"stop", "unsubscribe", "quit", "opt", "remove", "delete", "help", "info", "start"})
+AFTER_ANSWERS = frozenset("stop unstop unsubscribe quit opt remove delete help info start".split())
 NUMBER = "#"
 PURPOSE_PATTERN = re.compile(
     r" (?:to|for|2|para|pour|afin de|por) (?:opt out|unsubscribe|end|cancel|stop|quit|be removed|help|info|more info"

@@ -37,15 +37,15 @@ OBEY_MARGINS: Mapping[ControlWord, float] = {"stop": 0.1, "start": 0.1, "help": 
 POSSIBLE_MARGIN = 0.3
 """By how much `possible` or `stop` must lead before `none` and `help` to be flagged. `start` is left out: where it is
 unclear whether our texts should end or go on, a person decides."""
-UNTOLD_MARGIN = 1.5
-"""By how much any label must lead in a text without a telling word: of such texts the model knows little, and most
+MARGIN_WITHOUT_WISH_WORD = 1.5
+"""By how much any label must lead in a text without a word of wishes: of such texts the model knows little, and most
 of them are conversation."""
 WISH_MEANINGS = frozenset(
     """ALONE BACK BLOCK BOTHER CALL CANCEL CEASE CONSENT CONTACT CURSE DEAD DNC END ENOUGH GOAWAY HEAR HELP IGNORE
     INFO INTEREST KEEP LEGAL LIST LONGER LOSE MISTAKE NUMBER OFF OPT PROMO REMIND REMOVE RESUB REVOKE SCAM SEND
     SPAM START STOPPED TEXT UNSUB WANT WHO WRONG""".split()
 )
-"""Meanings of telling words: those that a wish about texting could be about."""
+"""What the words of wishes about texting mean."""
 ALONE_MEANINGS = frozenset({"CANCEL", "CEASE", "DNC", "HELP", "INFO", "OPT", "RESUB", "REVOKE", "START", "UNSUB"})
 """Meanings of words that can be a whole wish."""
 UNCLEAR_MEANINGS = frozenset(
@@ -140,17 +140,19 @@ def _judge_meaning(words: Sequence[str], model: Model) -> Judgment:
     scores = dict(zip(LABELS, score_labels(words, model), strict=True))
     if max(scores, key=scores.__getitem__) == "none":
         return Judgment()
-    is_told = not WISH_MEANINGS.isdisjoint(chain.from_iterable(meanings_by_word))
     if denies_wish(words):
-        scores |= {"stop": -inf, "possible": -inf} if takes_back(words) else dict.fromkeys(scores, -inf) | {"none": 0}
+        if not takes_back(words):
+            return Judgment()
+        scores |= {"stop": -inf, "possible": -inf}
     if _tells_of_somebody(words):
         scores["help"] = -inf
+    has_wish_word = not WISH_MEANINGS.isdisjoint(chain.from_iterable(meanings_by_word))
     for word in STRICTEST_FIRST if _may_be_obeyed(words, meanings_by_word) else ():
         next_score = max(score for label, score in scores.items() if label != word)
-        if scores[word] - next_score >= (OBEY_MARGINS[word] if is_told else UNTOLD_MARGIN):
+        if scores[word] - next_score >= (OBEY_MARGINS[word] if has_wish_word else MARGIN_WITHOUT_WISH_WORD):
             return Judgment(word, "meaning", find_reasons=partial(explain, words, word, model))
     doubt = max(scores["possible"], scores["stop"]) - max(scores["none"], scores["help"])
-    is_possible = doubt >= (POSSIBLE_MARGIN if is_told else UNTOLD_MARGIN)
+    is_possible = doubt >= (POSSIBLE_MARGIN if has_wish_word else MARGIN_WITHOUT_WISH_WORD)
     return Judgment(is_possible=is_possible and not _is_guessed(words, meanings_by_word))
 
 
@@ -171,8 +173,8 @@ def _tells_of_somebody(words: Sequence[str]) -> bool:
     rest = [word for word in told[who + 1 :] if word not in NAME_PARTICLES]
     is_somebody = who < len(told) and (told[who] in FIRST_NAMES or "THEM" in find_meanings(told[who]))
     meanings_of_rest = frozenset(chain.from_iterable(map(find_meanings, rest)))
-    is_told = not TELLING_VERBS.isdisjoint(rest) or not MEANINGS_LIKE_SURNAMES.issuperset(meanings_of_rest)
-    return is_somebody and is_told and ABOUT_THE_TEXTS.isdisjoint(meanings_of_rest)
+    tells = not TELLING_VERBS.isdisjoint(rest) or not MEANINGS_LIKE_SURNAMES.issuperset(meanings_of_rest)
+    return is_somebody and tells and ABOUT_THE_TEXTS.isdisjoint(meanings_of_rest)
 
 
 def _may_be_obeyed(words: Sequence[str], meanings_by_word: Sequence[Sequence[str]]) -> bool:

@@ -6,7 +6,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from app.domain.optout.folding import APOSTROPHES, fold_letters
-from app.domain.optout.lexicon import WORDS, find_meanings, shorten
+from app.domain.optout.lexicon import FOUND_WHEN_MISTYPED, WORDS, find_meanings, shorten
 from app.domain.optout.lists import read_lists
 
 LISTS = dict(read_lists("spellings.txt"))
@@ -15,6 +15,9 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     for written_word, meant_words in (entry.split("=") for entry in LISTS["ALIAS"])
 }
 TYPED_WORDS = frozenset(LISTS["TYPED"])
+SLIPPED_WORDS = frozenset(LISTS["SLIPPED"]).union(
+    word for word, meanings in WORDS.items() if not FOUND_WHEN_MISTYPED.isdisjoint(meanings)
+)
 PLAIN = frozenset(LISTS["PLAIN"])
 JOINED_WORDS = frozenset(LISTS["JOINED"])
 PAIRS: Mapping[tuple[str, str], tuple[str, ...]] = {
@@ -125,10 +128,11 @@ def mend_word(word: str) -> tuple[str, ...]:
     if len(word) < MIN_SPELLED_LETTERS or word in PLAIN or word in WORDS:
         return (word,)
     if find_meanings(word):
-        return _correct(word, is_slip) or (word,)
+        return _correct(word, is_slip, NEAR_TYPED) or (word,)
     if not word.isalpha():
         return _read_digits(word)
-    return _unrepeat(word) or _correct(word, is_one_edit_away) or (word,)
+    mended_word = _unrepeat(word) or _correct(word, is_one_edit_away, NEAR_TYPED)
+    return mended_word or _correct(word, is_slip, NEAR_SLIPPED) or (word,)
 
 
 def _read_digits(word: str) -> tuple[str, ...]:
@@ -172,17 +176,18 @@ def find_near(words: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
     return near
 
 
-NEAR = find_near(TYPED_WORDS)
+NEAR_TYPED = find_near(TYPED_WORDS)
+NEAR_SLIPPED = find_near(SLIPPED_WORDS)
 
 
-def _correct(word: str, is_near: Callable[[str, str], bool]) -> tuple[str, ...]:
+def _correct(
+    word: str, is_near: Callable[[str, str], bool], near_words: Mapping[str, tuple[str, ...]]
+) -> tuple[str, ...]:
     """The listed word that is so near."""
     if len(word) > MAX_TYPED_LENGTH or not word.isalpha():
         return ()
-    return next(
-        ((near_word,) for short in shorten(word) for near_word in NEAR.get(short, ()) if is_near(word, near_word)),
-        (),
-    )
+    found_words = (near_word for short in shorten(word) for near_word in near_words.get(short, ()))
+    return next(((near_word,) for near_word in found_words if is_near(word, near_word)), ())
 
 
 def is_one_edit_away(first_word: str, second_word: str) -> bool:
