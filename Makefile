@@ -102,7 +102,7 @@ migration: $(READY)  ## the next migration, from what changed in app/store/schem
 openapi: $(READY)  ## the described API anew into tests/web/openapi.jsonl, after a meant change
 	$(BIN)/python -m tests.openapi
 
-optout: $(READY)  ## trains what a lead means from its corpus, and measures it: three minutes (TRY=--folds to tune)
+optout: $(READY)  ## trains what a lead means from its corpus, and measures it: four minutes (TRY=--folds to tune)
 	$(BIN)/python -m tests.optout $(TRY)
 
 bench: $(READY)  ## the benchmarks (ONLY=send for one)

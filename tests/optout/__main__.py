@@ -7,13 +7,13 @@ trains and compares, and writes nothing."""
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from app.domain.optout import Judgment, judge_text
 from app.domain.optout.model import WEIGHTS_FILE, read_model
-from tests.optout.corpus import FOLDER, FOLDS, Example, make_sentences, read_apart, read_corpus
+from tests.optout.corpus import FOLDER, FOLDS, NEWEST_SET, Example, make_sentences, read_apart, read_corpus
 from tests.optout.figures import PART_TITLES, Figure, as_table, measure, pool, select_part
 from tests.optout.train import train
 
@@ -62,13 +62,15 @@ def show(figures: Sequence[Figure]) -> None:
             print(f"{figure.part:15} {figure.name:32} {figure.share}  of {figure.share.of}")
 
 
-def _write_tables(figures_by_set: Mapping[str, Sequence[Figure]], together: Sequence[Figure]) -> None:
-    """Into the document, between the two marks: by language, and by set."""
+def _write_tables(newest: Sequence[Figure], together: Sequence[Figure]) -> None:
+    """Into the document, between the two marks: by language, of the newest set and of all sets."""
     before, mark, rest = DOCUMENT.read_text(encoding="utf-8").partition(TABLE_START)
     _, end, after = rest.partition(TABLE_END)
-    by_language = as_table({title: select_part(together, part) for part, title in PART_TITLES.items()})
-    by_set = as_table({f"{name} set": select_part(figures, "all") for name, figures in figures_by_set.items()})
-    DOCUMENT.write_text(f"{before}{mark}\n{by_language}\n{by_set}\n{end}{after}", encoding="utf-8")
+    of_newest, of_all = (
+        as_table({title: select_part(figures, part) for part, title in PART_TITLES.items()})
+        for figures in (newest, together)
+    )
+    DOCUMENT.write_text(f"{before}{mark}\n{of_newest}\n{of_all}\n{end}{after}", encoding="utf-8")
 
 
 def main() -> int:
@@ -89,7 +91,7 @@ def main() -> int:
         "weights": digest([WEIGHTS_FILE]),
         **{name: [figure.as_json() for figure in figures] for name, figures in figures_by_set.items()},
     }
-    _write_tables(figures_by_set, together)
+    _write_tables(figures_by_set[NEWEST_SET], together)
     RECORD.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return 0
 

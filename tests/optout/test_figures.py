@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from app.domain.optout import fold_text
 from app.domain.optout.model import WEIGHTS_FILE
 from tests.optout.__main__ import RECORD, TRAINED_FROM, digest, train_all
-from tests.optout.corpus import LANGUAGES, SETS_APART, read_apart, read_corpus
+from tests.optout.corpus import LANGUAGES, NEWEST_SET, SETS_APART, read_apart, read_corpus
 from tests.optout.figures import Figure, Share, pool, select_part
 
 MAX_WEIGHTS_SIZE = 500_000
@@ -23,15 +23,15 @@ GOALS = {
     ("start precision", "all"): 0.97, ("start recall", "all"): 0.97,
     ("help precision", "all"): 0.97, ("help recall", "all"): 0.97,
 }  # fmt: skip
-"""Of all sets that were written apart, taken together."""
+"""Of the newest set that was written apart, and of all of them taken together."""
 LOWEST = {
-    "stop precision": 0.96, "stop recall": 0.975,
-    "start precision": 0.975, "start recall": 0.96,
+    "stop precision": 0.97, "stop recall": 0.975,
+    "start precision": 0.97, "start recall": 0.97,
     "help precision": 0.97, "help recall": 0.97,
     "possible flagged or obeyed": 0.8,
 }  # fmt: skip
 """Of each set that was written apart."""
-HIGHEST = {"none flagged possible": 0.01, "none taken for stop": 0.012, "none taken for help": 0.005}
+HIGHEST = {"none flagged possible": 0.006, "none taken for stop": 0.013, "none taken for help": 0.005}
 
 
 def test_the_corpus_is_large_in_four_languages_and_a_quarter_of_it_looks_like_a_wish() -> None:
@@ -75,9 +75,10 @@ def get_share(sets: Iterable[str], name: str, part: str = "all") -> float:
     return select_part(pool(figures), part)[name].value
 
 
+@pytest.mark.parametrize("sets", [(NEWEST_SET,), SETS_APART], ids=["newest", "all"])
 @pytest.mark.parametrize(("name", "part"), GOALS)
-def test_the_figures_on_all_texts_written_apart_reach_the_goals(name: str, part: str) -> None:
-    assert get_share(SETS_APART, name, part) >= GOALS[name, part]
+def test_the_figures_on_texts_written_apart_reach_the_goals(name: str, part: str, sets: Sequence[str]) -> None:
+    assert get_share(sets, name, part) >= GOALS[name, part]
 
 
 @pytest.mark.parametrize("texts", SETS_APART)

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from app.domain import optout
 from app.domain.optout import Judgment, judge_text
+from app.domain.optout.features import ALWAYS
+from app.domain.optout.model import Model, pack
 from tests.optout.figures import label_of
 
 OURS = "Hi Ana, this is Bright Roofing. Are you still interested in an estimate? Reply STOP to opt out"
@@ -298,4 +300,5 @@ def test_what_is_surely_a_doubt_needs_no_word_about_texting(text: str) -> None:
 
 
 def test_a_person_decides_where_texts_may_end_or_go_on() -> None:
-    assert label_of(judge_text("cancel that opt out")) == "possible"
+    speaks_for_both = Model({ALWAYS: pack((24, 24, 0, 0, 0))})
+    assert label_of(judge_text("that opt out", model=speaks_for_both)) == "possible"

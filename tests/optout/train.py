@@ -74,7 +74,7 @@ def list_features(text: str) -> set[int]:
 
 def _train_labels(examples: Sequence[Example], rows: Sequence[Row], size: int, epochs: int) -> list[list[float]]:
     """The weights of each label, in as many processes as there are cores. A forked process reads the rows where they
-    are: they would take four times the memory if they were sent."""
+    are: sent, they would be copied for each."""
     with get_context("fork").Pool(initializer=_share, initargs=(examples, rows, size, epochs)) as pool:
         return pool.map(_train_label, LABELS, chunksize=1)
 
