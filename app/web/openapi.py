@@ -7,6 +7,7 @@ it, and clients are generated from it (`tests/document/`).
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -268,9 +269,15 @@ def _describe_known_version(operation: Operation) -> None:
 
 
 def _name_schemas(document: dict[str, Any]) -> dict[str, Any]:
-    """Returns the document with `Answer_LeadShape_` named by its title: generators make classes of the names."""
+    """Returns the document with `Answer_LeadShape_` named by its title: generators make classes of the names. A title
+    that several schemas have names none of them."""
     schemas = document["components"]["schemas"]
-    titles = {name: schema["title"] for name, schema in schemas.items() if not name.isalnum()}
+    schemas_by_title = Counter(schema["title"] for schema in schemas.values())
+    titles = {
+        name: title
+        for name, schema in schemas.items()
+        if not name.isalnum() and schemas_by_title[title := schema["title"]] == 1
+    }
     document["components"]["schemas"] = {titles.get(name, name): schema for name, schema in schemas.items()}
     references = {f"#/components/schemas/{name}": f"#/components/schemas/{title}" for name, title in titles.items()}
     renamed: dict[str, Any] = _replace_references(document, references)

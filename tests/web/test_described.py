@@ -35,6 +35,11 @@ def build_validator(schema: str) -> Draft202012Validator:
     return Draft202012Validator({**json.loads(schema), "components": DOCUMENT["components"]}, validate_formats=True)
 
 
+def test_each_schema_has_a_name_of_its_own() -> None:
+    """Of two classes with one name the document would hold one."""
+    assert [name for name in DOCUMENT["components"]["schemas"] if not name.isalnum()] == []
+
+
 def body(operation: Data) -> Data:
     content: Data = operation["requestBody"]["content"]["application/json"]
     return content

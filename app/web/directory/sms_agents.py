@@ -54,7 +54,7 @@ class FollowUpStep(Body):
     `unanswered_question`: our newest text asks a question."""
 
 
-class FollowUpShape(Out):
+class FollowUpStepShape(Out):
     after_minutes: int
     only_if: list[str]
 
@@ -106,7 +106,7 @@ class NewAgent(AgentChange):
     max_wait_ms=int,
     stale_reply=str,
     disclosure=Disclosure,
-    follow_ups=list[FollowUpShape],
+    follow_ups=list[FollowUpStepShape],
     business_hours=dict[str, Any] | None,
 )
 class AgentShape(Out):
